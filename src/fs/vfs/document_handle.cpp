@@ -11,9 +11,13 @@ DocumentHandle::DocumentHandle(DocumentFileRef file, Request& request, VersionRe
       is_new_(start.is_new),
       author_(request.writer()),
       text_(std::move(start.text)),
-      truncated_(start.truncated),
+      origin_({.base = std::move(start.base),
+               .kept = text_.size(),
+               .appended = !start.truncated,
+               .replaces = start.truncated}),
+      truncated_(start.truncated || start.is_new),
       cut_at_(file_->context().saves.now()) {
-  if (truncated_) node_->show_size(static_cast<std::int64_t>(text_.size()));
+  node_->show_size(static_cast<std::int64_t>(text_.size()));
 }
 
 std::string DocumentHandle::refused_slot(const std::string& session, const std::string& path) {
@@ -40,8 +44,9 @@ void DocumentHandle::write(Request& request, off_t offset, std::string_view byte
 
 Status DocumentHandle::add(Request& request, off_t offset, std::string_view bytes) {
   TRY(file_->alive(request));
-  const auto at = static_cast<std::size_t>(offset);
   Lock lock(mutex_);
+  // The host's kernel may have another size in mind than the text has, which was read at the open.
+  const std::size_t at = request.appends() ? text_.size() : static_cast<std::size_t>(offset);
   if (at > kLargest || bytes.size() > kLargest - at) {
     too_long_ = true;
     return too_long();
@@ -49,6 +54,7 @@ Status DocumentHandle::add(Request& request, off_t offset, std::string_view byte
   if (!author_) return std::unexpected(author_.error());
   if (at + bytes.size() > text_.size()) text_.resize(at + bytes.size());
   text_.replace(at, bytes.size(), bytes);
+  origin_.appended = origin_.appended && request.appends();
   written_ = true;
   truncated_ = false;
   node_->show_size(static_cast<std::int64_t>(text_.size()));
@@ -63,38 +69,90 @@ std::unexpected<Error> DocumentHandle::too_long() const {
 void DocumentHandle::resize(std::size_t size) {
   Lock lock(mutex_);
   text_.resize(size);
+  origin_.appended = false;
+  origin_.replaces = origin_.replaces || size == 0;
   truncated_ = !written_;
   cut_at_ = file_->context().saves.now();
   if (size == 0) too_long_ = false;
   node_->show_size(static_cast<std::int64_t>(size));
 }
 
-// Compared with what the document is now: another may have saved since this one was opened.
-Status DocumentHandle::save(std::optional<std::uint64_t> cut_at) {
-  std::string text;
-  Result<Caller> author = Caller();
-  {
-    Lock lock(mutex_);
-    text = text_;
-    author = author_;
-    written_ = truncated_ = false;
+Result<DocumentHandle::Change> DocumentHandle::take_change() {
+  Lock lock(mutex_);
+  if (!author_) return std::unexpected(author_.error());
+  Change change{
+      .is_one = written_ || truncated_, .author = *author_, .text = text_, .origin = origin_};
+  written_ = truncated_ = false;
+  origin_.kept = text_.size();
+  origin_.appended = true;
+  origin_.replaces = false;
+  return change;
+}
+
+// What is to be there: the change over what there is now, which another may have saved.
+Result<std::string> DocumentHandle::text_over(const Change& change,
+                                              const std::optional<std::string>& now) const {
+  const auto& [base, kept, appended, replaces] = change.origin;
+  if (appended) {
+    const bool is_whole = !now && !base;  // behind a new text that was refused
+    std::string text = now.value_or("") + (is_whole ? change.text : change.text.substr(kept));
+    if (text.size() > kLargest) return too_long();
+    return text;
   }
-  if (!author) return std::unexpected(author.error());
+  if (replaces || !now || now == base) return change.text;
+  return fail(ESTALE,
+              "{}: another has saved it since it was opened, and what was written over the text "
+              "of then is not saved; opened again, it can be written (O_APPEND adds to it, "
+              "O_TRUNC replaces it)",
+              file_->path());
+}
+
+void DocumentHandle::saved(const Change& change, std::string text) {
+  Lock lock(mutex_);
+  if (change.origin.appended) {
+    if (!origin_.appended) return;  // written over in place meanwhile: of the text before this one
+    text_.replace(0, change.text.size(), text);
+    origin_.kept = text.size();
+    node_->show_size(static_cast<std::int64_t>(text_.size()));
+  }
+  origin_.base = std::move(text);
+}
+
+void DocumentHandle::refused(const Change& change) {
+  Lock lock(mutex_);
+  origin_.kept = change.origin.kept;
+  origin_.appended = origin_.appended && change.origin.appended;
+  origin_.replaces = origin_.replaces || change.origin.replaces;
+}
+
+// Under the lock of the saves, so that nothing is saved between the look at what there is and this.
+Status DocumentHandle::save_change(const Change& change) {
   Context& context = file_->context();
-  Status saved = [&]() -> Status {
+  const std::optional<std::string> now = TRY(file_->current_text(change.author));
+  std::string text = TRY(text_over(change, now));
+  const bool unchanged = !is_new_ && now == text;
+  if (!unchanged) TRY(save_document(context, file_->place(), change.author, text));
+  context.saves.saved(file_->path());
+  saved(change, std::move(text));
+  return ok();
+}
+
+Status DocumentHandle::save(std::optional<std::uint64_t> cut_at) {
+  Context& context = file_->context();
+  Change change;
+  const Status done = [&]() -> Status {
     const Lock alone(context.saves.saving());
+    change = TRY(take_change());
+    if (!change.is_one) return ok();
     if (cut_at && context.saves.was_saved_after(file_->path(), *cut_at)) return ok();
-    const auto now = file_->current(*author);
-    const bool unchanged = !is_new_ && now && text_content(text)->same_as(**now);
-    if (!unchanged) TRY(save_document(context, file_->place(), *author, text));
-    context.saves.saved(file_->path());
-    return ok();
+    return save_change(change);
   }();
-  if (saved && is_new_) context.replies.put(refused_slot(session_, file_->path()), {});
-  if (saved) return saved;
-  context.services.note_error(*author, file_->path(), saved.error());
-  if (is_new_) context.replies.put(refused_slot(session_, file_->path()), std::move(text));
-  return saved;
+  if (done && is_new_) context.replies.put(refused_slot(session_, file_->path()), {});
+  if (done || !change.is_one) return done;
+  refused(change);
+  context.services.note_error(change.author, file_->path(), done.error());
+  if (is_new_) context.replies.put(refused_slot(session_, file_->path()), std::move(change.text));
+  return done;
 }
 
 // A shell closes a copy before it has written anything: that is not the end of the text.

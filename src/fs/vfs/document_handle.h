@@ -10,14 +10,17 @@
 namespace agentfs::vfs {
 
 // Saved when its opener closes it, or syncs it, with something changed; at the latest when the last
-// copy of the descriptor is gone. A text that is refused leaves the document as it was; a new one
-// is not there then, but what the same session appends to its name goes behind the text that was
-// refused: so a document can be written by one echo after the other. Threads: all.
+// copy of the descriptor is gone. What was only appended goes behind the text that there is then; a
+// text that was cut to nothing first replaces it; any other is refused where another has saved
+// since (ESTALE). A text that is refused leaves the document as it was; a new one is not there
+// then, but what the same session appends to its name goes behind the text that was refused: so a
+// document can be written by one echo after the other. Threads: all.
 class DocumentHandle final : public Handle {
  public:
   static constexpr std::size_t kLargest = 1U << 20U;
   struct Start {
-    std::string text;
+    std::optional<std::string> base{};  // what there is; nothing: no such document
+    std::string text{};
     bool truncated = false;  // before anything was written
     bool is_new = false;
   };
@@ -35,9 +38,28 @@ class DocumentHandle final : public Handle {
   void resize(std::size_t size);
 
  private:
+  // How the text became what it is, and from what.
+  struct Origin {
+    std::optional<std::string> base{};  // what there was at the open, or the last save
+    std::size_t kept = 0;               // what is behind that was appended,
+    bool appended = true;               // and nothing else was done since
+    bool replaces = false;              // cut to nothing: on purpose, whatever there was
+  };
+  struct Change {
+    bool is_one = false;
+    Caller author{};
+    std::string text{};
+    Origin origin{};
+  };
+
   Status add(Request& request, off_t offset, std::string_view bytes);
   // Saves what has changed since the last time; with `cut_at`, unless another has saved after that.
   Status save(std::optional<std::uint64_t> cut_at = {});
+  Status save_change(const Change& change);
+  Result<Change> take_change();
+  Result<std::string> text_over(const Change& change, const std::optional<std::string>& now) const;
+  void saved(const Change& change, std::string text);
+  void refused(const Change& change);
   std::unexpected<Error> too_long() const;
 
   const DocumentFileRef file_;
@@ -48,6 +70,7 @@ class DocumentHandle final : public Handle {
   Mutex<Rank::handle> mutex_;
   Result<Caller> author_ GUARDED_BY(mutex_);
   std::string text_ GUARDED_BY(mutex_);
+  Origin origin_ GUARDED_BY(mutex_);
   bool written_ GUARDED_BY(mutex_) = false;      // since it was saved
   bool truncated_ GUARDED_BY(mutex_) = false;    // and nothing was written or saved yet
   std::uint64_t cut_at_ GUARDED_BY(mutex_) = 0;  // when that was (fs/vfs/save_order.h)

@@ -82,6 +82,17 @@ Result<ContentRef> DocumentFile::current(const Caller& caller) const {
   return text_content(TRY(operations.text(object.get(), caller, place_.relative)));
 }
 
+Result<std::optional<std::string>> DocumentFile::current_text(const Caller& caller) const {
+  const auto now = current(caller);
+  if (!now && now.error().code == ENOENT) return std::nullopt;
+  const ContentRef content = TRY(now);
+  return TRY(content->read(0, content->size()));
+}
+
+Result<ContentRef> DocumentFile::newest(Request& request, const ContentRef&) const {
+  return render(request);
+}
+
 Status DocumentFile::alive(Request& request) const {
   if (place_.row.key.empty()) return ok();
   TRY(place_.row.held(request.caller()));
@@ -92,26 +103,41 @@ Result<Opened> DocumentFile::open_for_writing(Request& request, int flags,
                                               const VersionRef& node) const {
   TRY(place_.row.held(request.caller()));
   const auto self = std::static_pointer_cast<const DocumentFile>(shared_from_this());
-  const std::uint64_t size = node->shown_size() >= 0
-                                 ? static_cast<std::uint64_t>(node->shown_size())
-                                 : node->content()->size();
-  std::string text;
-  if ((flags & O_TRUNC) == 0) text = TRY(node->content()->read(0, size));
-  const DocumentHandle::Start start{.text = std::move(text),
-                                    .truncated = (flags & O_TRUNC) != 0 || node->shown_size() >= 0};
-  return Opened{std::make_shared<DocumentHandle>(self, request, node, start), {.direct_io = true}};
+  DocumentHandle::Start start{.truncated = (flags & O_TRUNC) != 0};
+  if (!start.truncated) {
+    start.base = TRY(current_text(request.caller()));
+    start.text = start.base.value_or("");
+  }
+  return Opened{std::make_shared<DocumentHandle>(self, request, node, std::move(start)),
+                {.direct_io = true}};
 }
 
-Status DocumentFile::resize(VersionNode& node, Handle* open, off_t size) const {
+Status DocumentFile::resize(Request& request, VersionNode& node, Handle* open, off_t size) const {
   if (size < 0 || size > static_cast<off_t>(DocumentHandle::kLargest)) {
     return fail(EMSGSIZE, "{}: a document of more than {} bytes", path(), DocumentHandle::kLargest);
   }
   auto* const handle = dynamic_cast<DocumentHandle*>(open);
   if (handle != nullptr) {
     handle->resize(static_cast<std::size_t>(size));
-  } else {
-    node.show_size(size);  // whoever opens it for writing next begins there
+    return ok();
   }
+  if (Status done = cut(request, static_cast<std::size_t>(size)); !done) {
+    return std::unexpected(noted(context(), request, path(), std::move(done).error()));
+  }
+  node.show_size(size);
+  return ok();
+}
+
+// truncate(2): there is no close that could save it.
+Status DocumentFile::cut(Request& request, std::size_t size) const {
+  Caller author = TRY(request.writer());
+  const Lock alone(context().saves.saving());
+  std::optional<std::string> text = TRY(current_text(author));
+  if (!text) return fail(ENOENT, "{}: no such document", path());
+  if (text->size() == size) return ok();
+  text->resize(size);
+  TRY(save_document(context(), place_, std::move(author), *text));
+  context().saves.saved(path());
   return ok();
 }
 
@@ -250,16 +276,14 @@ Result<CreatedNode> DocumentDirectory::create_entry(Request& request, const std:
   const auto file = std::make_shared<const DocumentFile>(context_ref(), place_.child(name));
   const auto node =
       std::make_shared<VersionNode>(file, text_content({}), context().services.clock().wall());
-  DocumentHandle::Start start{.text = {}, .truncated = true, .is_new = true};
+  DocumentHandle::Start start{.truncated = (flags & O_TRUNC) != 0, .is_new = true};
   if ((flags & O_APPEND) != 0) {
     const Text refused =
         context().replies.find(DocumentHandle::refused_slot(session_of(request), file->path()));
     if (refused) start.text = *refused;
   }
-  const auto size = static_cast<std::int64_t>(start.text.size());
   Opened opened{std::make_shared<DocumentHandle>(file, request, node, std::move(start)),
                 {.direct_io = true}};
-  node->show_size(size);
   const Attributes attributes = TRY(node->attributes(request));
   return CreatedNode{{node, attributes.attributes, {}}, std::move(opened)};
 }

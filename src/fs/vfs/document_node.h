@@ -31,13 +31,18 @@ class DocumentFile final : public GeneratedFile {
   DocumentFile(ContextRef context, DocumentPlace place);
   const DocumentPlace& place() const { return place_; }
   Result<ContentRef> render(Request& request) const override;
-  Result<ContentRef> current(const Caller& caller) const;  // as it is now
+  // As it is now; nothing where there is none.
+  Result<std::optional<std::string>> current_text(const Caller& caller) const;
+  Result<ContentRef> newest(Request& request, const ContentRef& held) const override;
   Status alive(Request& request) const override;
   Result<Opened> open_for_writing(Request& request, int flags,
                                   const VersionRef& node) const override;
-  Status resize(VersionNode& node, Handle* open, off_t size) const override;
+  Status resize(Request& request, VersionNode& node, Handle* open, off_t size) const override;
 
  private:
+  Result<ContentRef> current(const Caller& caller) const;
+  Status cut(Request& request, std::size_t size) const;
+
   DocumentPlace place_;
 };
 using DocumentFileRef = std::shared_ptr<const DocumentFile>;

@@ -100,19 +100,24 @@ Result<Attributes> VersionNode::set_attributes(Request& request, Handle* open,
   // A descriptor for writing has been given a node of its own already.
   const VersionRef node = open != nullptr
                               ? std::static_pointer_cast<VersionNode>(shared_from_this())
-                              : TRY(own(request));
-  TRY(file_->resize(*node, open, wanted.values.st_size));
+                              : TRY(own(request, content_));
+  TRY(file_->resize(request, *node, open, wanted.values.st_size));
   return node->attributes(request);
 }
 
 // Retired first: so whoever has it as well has said so.
-Result<VersionRef> VersionNode::own(Request& request) {
+Result<VersionRef> VersionNode::own(Request& request, const ContentRef& newest) {
   Context& context = file_->context();
   const auto self = std::static_pointer_cast<VersionNode>(shared_from_this());
   context.versions.retire(file_->identity(request), this);
-  if (!is_shared_.load() && readers_.load() == 0) return self;
+  const bool is_newest = newest->same_as(*content_);
+  if (is_newest && !is_shared_.load() && readers_.load() == 0) return self;
   const pid_t group = request.host().pid;
-  const auto other = std::make_shared<VersionNode>(file_, content_, changed_, group);
+  const std::int64_t changed = is_newest
+                                   ? changed_
+                                   : context.versions.changed(file_->identity(request), newest,
+                                                              context.services.clock().wall());
+  const auto other = std::make_shared<VersionNode>(file_, newest, changed, group);
   if (group == 0) return other;
   // A name like /proc/self/fd/3 leads here again, whatever was offered: then this one has to do.
   const std::int64_t now = context.services.clock().steady();
@@ -140,7 +145,13 @@ Result<Opened> VersionNode::open(Request& request, int flags) {
     Error error{EACCES, fmt::format("{}: cannot be written (mode {:04o})", path(), file_->mode())};
     return std::unexpected(noted(context, request, path(), std::move(error)));
   }
-  const VersionRef node = TRY(own(request));
+  const bool is_in_place = (flags & (O_APPEND | O_TRUNC)) == 0;
+  const auto newest = is_in_place ? file_->newest(request, content_) : content_;
+  if (!newest && newest.error().code == ENOENT) {
+    context.versions.unpin(request.host().pid, file_->path());
+    return fail(ESTALE, "{}: has gone since it was looked up", path());
+  }
+  const VersionRef node = TRY(own(request, TRY(newest)));
   context.versions.unpin(request.host().pid, file_->path());
   auto opened = file_->open_for_writing(request, flags, node);
   if (!opened) return std::unexpected(noted(context, request, path(), std::move(opened).error()));

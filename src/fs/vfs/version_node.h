@@ -42,7 +42,9 @@ class GeneratedFile : public std::enable_shared_from_this<GeneratedFile> {
   virtual Result<Opened> open_for_writing(Request& request, int flags,
                                           const VersionRef& node) const;
   // truncate(2) and ftruncate(2); ignored where a write is a command.
-  virtual Status resize(VersionNode&, Handle*, off_t) const { return ok(); }
+  virtual Status resize(Request&, VersionNode&, Handle*, off_t) const { return ok(); }
+  // What is to be written over in place: as it is now, where it is a text that is saved whole.
+  virtual Result<ContentRef> newest(Request&, const ContentRef& held) const { return held; }
 
  private:
   ContextRef context_;
@@ -84,9 +86,9 @@ class VersionNode final : public Node {
   void show_size(std::int64_t size) { shown_size_.store(size); }
 
  private:
-  // A node to change: this one, or another where others have this one too; ESTALE where the host's
-  // kernel is to come back with that.
-  Result<VersionRef> own(Request& request);
+  // A node to change: this one, or another where others have this one too, or where its content is
+  // not `newest`; ESTALE where the host's kernel is to come back with that.
+  Result<VersionRef> own(Request& request, const ContentRef& newest);
 
   FileRef file_;
   ContentRef content_;

@@ -147,11 +147,13 @@ TEST_CASE("a document is written in place, in pieces, and truncated by path") {
   CHECK(world().box()->documents["a.toml"] == "x = 7\n");
   const Found found = tree.get(tool, "/boxes/7/conf/a.toml");
   SetAttributes size{.which = SetAttributes::size};
-  CHECK(found.node->set_attributes(tool, nullptr, size)->attributes.st_size == 0);
-  const auto next = tree.open(tool, "/boxes/7/conf/a.toml", O_WRONLY);
-  CHECK(TestTree::write(tool, *next, 0, "z=") == 0);
-  next->release();
-  CHECK(world().box()->documents["a.toml"] == "z=");
+  size.values.st_size = 5;
+  CHECK(found.node->set_attributes(tool, nullptr, size)->attributes.st_size == 5);
+  CHECK(world().box()->documents["a.toml"] == "x = 7");
+  size.values.st_size = 0;  // which is no document here
+  const NodeRef again = tree.get(tool, "/boxes/7/conf/a.toml").node;
+  CHECK(code(again->set_attributes(tool, nullptr, size)) == EBADMSG);
+  CHECK(world().box()->documents["a.toml"] == "x = 7");
 }
 
 TEST_CASE("documents that cannot be saved are read-only") {
