@@ -116,7 +116,7 @@ void apply_context(Fold& fold, const Record& record) {
   Process& process = fold.edit(pid_of(record.data));
   const std::string name(record.data["name"].text());
   const std::string_view text = record.data["text"].text();
-  if (text.empty()) {
+  if (text.empty() && !record.data["kept"].truth()) {
     process.context.erase(name);
   } else {
     process.context[name] = text;

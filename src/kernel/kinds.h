@@ -20,7 +20,7 @@ inline constexpr std::string_view kProcessSpawn = "process.spawn";
 // "waiting-approval", or "running" (goes on: the state that run and queue give).
 inline constexpr std::string_view kProcessState = "process.state";
 inline constexpr std::string_view kProcessSet = "process.set";          // pid key value
-inline constexpr std::string_view kProcessContext = "process.context";  // pid name text
+inline constexpr std::string_view kProcessContext = "process.context";  // pid name text kept
 // pid reason [text]. Ends the run under way with the reason as its outcome.
 inline constexpr std::string_view kProcessExit = "process.exit";
 inline constexpr std::string_view kProcessReset = "process.reset";  // pid; only when idle

@@ -158,6 +158,27 @@ mv "$process/.mine.tmp" "$process/.other.tmp" && rm "$process/.other.tmp" || fai
 expect_errno EPERM mkdir "$process/directory"
 expect_errno EPERM ln -s target "$process/link"
 
+step "appends to a document, truncate and touch"
+notes=$process/context.d/notes.md
+append() { for ((i = 0; i < 20; ++i)); do echo "$1$i" >>"$notes" || return 1; done; }
+echo start >"$notes"
+append x & append y || fail "an append"
+wait $! || fail "an append beside it"
+expect_eq "$(sort -u "$notes" | wc -l)" 41 "lines of two that append"
+expect_errno ESTALE python3 -c 'import os, subprocess, sys
+f = os.open(sys.argv[1], os.O_RDWR)
+subprocess.run(["sh", "-c", "echo another >>\"$0\"", sys.argv[1]], check=True)
+os.write(f, b"mine"); os.close(f)' "$notes"
+expect_has "$(errors)" "another has saved it"
+expect_eq "$(tail -n 1 "$notes")" another
+expect_ok python3 -c 'import os, sys; os.truncate(sys.argv[1], 6)' "$notes"
+expect_eq "$(cat "$notes")" start "a document that was cut"
+: >"$notes"
+touch "$process/context.d/new.md" || fail "touch"
+wait_until 5 test -e "$process/context.d/new.md"
+wait_until 5 test ! -s "$notes"
+rm "$notes" "$process/context.d/new.md"
+
 step "in workspaces"
 w=$MNT/workspaces/w
 mkdir "$w" && echo one >"$w/file" || fail "a workspace"

@@ -157,12 +157,12 @@ Status check_context(const void* object, const Caller&, const std::string& path,
 Status save_context(const void* object, const Caller& caller, const std::string& path,
                     std::string_view words) {
   TRY(check_context(object, caller, path, words));
-  return caller.call(proc::SetContext{process_of(object).pid, path, std::string(words)});
+  return caller.call(proc::SetContext{process_of(object).pid, path, std::string(words), true});
 }
 
 Status remove_context(const void* object, const Caller& caller, const std::string& path) {
   TRY(read_context(object, caller, path));
-  return caller.call(proc::SetContext{process_of(object).pid, path, {}});
+  return caller.call(proc::SetContext{process_of(object).pid, path, {}, false});
 }
 
 }  // namespace

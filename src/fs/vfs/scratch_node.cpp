@@ -93,10 +93,9 @@ Result<Attributes> ScratchNode::set_attributes(Request& request, Handle*,
   {
     Lock lock(mutex_);
     if (has(SetAttributes::size)) {
-      if (wanted.values.st_size > static_cast<off_t>(kLargest)) {
-        return fail(EMSGSIZE, "{}: at most {} bytes", place_.name, kLargest);
-      }
-      text_.resize(static_cast<std::size_t>(wanted.values.st_size));
+      const auto size = static_cast<std::size_t>(wanted.values.st_size);
+      TRY(check_change(size, 0));
+      text_.resize(size);
       touch();
     }
     if (has(SetAttributes::mode)) {
@@ -119,6 +118,7 @@ Result<Opened> ScratchNode::open(Request& request, int flags) {
   if (mode_type_ != S_IFREG) return Node::open(request, flags);
   if ((flags & O_TRUNC) != 0) {
     Lock lock(mutex_);
+    TRY(check_change(0, 0));
     text_.clear();
     touch();
   }
@@ -136,12 +136,34 @@ std::string ScratchNode::read(std::uint64_t offset, std::size_t count) const {
   return offset >= text_.size() ? std::string() : text_.substr(offset, count);
 }
 
+std::string ScratchNode::take_text() {
+  Lock lock(mutex_);
+  is_taken_ = true;
+  return text_;
+}
+
+void ScratchNode::give_back() {
+  Lock lock(mutex_);
+  is_taken_ = false;
+}
+
+Status ScratchNode::check_change(std::uint64_t offset, std::size_t count) const {
+  const std::string path = child_path(place_.directory, place_.name);
+  if (is_taken_) {
+    return fail(ESTALE,
+                "{}: a rename has given its text to another name; written there, it would count",
+                path);
+  }
+  if (offset > kLargest || count > kLargest - offset) {
+    return fail(EMSGSIZE, "{}: a temporary file beside control files has at most {} bytes", path,
+                kLargest);
+  }
+  return ok();
+}
+
 Status ScratchNode::write(std::uint64_t offset, std::string_view bytes) {
   Lock lock(mutex_);
-  if (offset > kLargest || bytes.size() > kLargest - offset) {
-    return fail(EMSGSIZE, "{}: a temporary file beside control files has at most {} bytes",
-                child_path(place_.directory, place_.name), kLargest);
-  }
+  TRY(check_change(offset, bytes.size()));
   if (offset + bytes.size() > text_.size()) text_.resize(offset + bytes.size());
   text_.replace(offset, bytes.size(), bytes);
   touch();

@@ -26,7 +26,11 @@ class ScratchNode final : public Node {
 
   std::string text() const;
   std::string read(std::uint64_t offset, std::size_t count) const;
-  Status write(std::uint64_t offset, std::string_view bytes);  // EMSGSIZE past 1 MiB
+  // EMSGSIZE past 1 MiB; ESTALE once the text was taken.
+  Status write(std::uint64_t offset, std::string_view bytes);
+  // The text is received under another name: what would be written behind it would be lost.
+  std::string take_text();
+  void give_back();  // it was refused there
   std::uint64_t size() const;
   ScratchTable::Place place() const;
   void move_to(ScratchTable::Place place);
@@ -39,12 +43,14 @@ class ScratchNode final : public Node {
   static void expire(const std::weak_ptr<ScratchNode>& weak);
   std::int64_t remaining() const;
   void touch() REQUIRES(mutex_);
+  Status check_change(std::uint64_t offset, std::size_t count) const REQUIRES(mutex_);
 
   const ContextRef context_;
   const mode_t mode_type_;
   mutable Mutex<Rank::handle> mutex_;
   ScratchTable::Place place_ GUARDED_BY(mutex_);
   std::string text_ GUARDED_BY(mutex_);
+  bool is_taken_ GUARDED_BY(mutex_) = false;
   struct stat stat_ GUARDED_BY(mutex_) {};
   std::int64_t touched_ GUARDED_BY(mutex_) = 0;  // steady
 };

@@ -54,11 +54,15 @@ void ScratchHome::receive_scratch(Request& request, const ScratchRef& node, Scra
                                   const std::string& new_name, const Completion<Nothing>& done) {
   Completion<Nothing> received(
       [context = context_, place = node->place(), node, done](Status result) {
-        if (result) context->scratch.expire(place, node.get());
+        if (result) {
+          context->scratch.expire(place, node.get());
+        } else {
+          node->give_back();
+        }
         done.complete(std::move(result));
       });
   done.on_cancel([received] { received.cancel(); });
-  target.receive(request, new_name, node->text(), received);
+  target.receive(request, new_name, node->take_text(), received);
 }
 
 Status ScratchHome::rename_scratch(Request& request, const ScratchRef& node, ScratchHome& target,

@@ -101,11 +101,13 @@ struct Set {
 };
 Status run(Kernel&, const Caller&, const Set&);
 
-// A text of the process's own context, /proc/<pid>/context.d/NAME; an empty text removes it.
+// A text of the process's own context, /proc/<pid>/context.d/NAME; an empty text removes it, unless
+// it is to be kept.
 struct SetContext {
   ProcessId process{};
   std::string name{};
   std::string text{};
+  std::optional<bool> keep{};
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "proc.set-context",
                                   .doc = "Sets a text of a process's own context.",
@@ -114,7 +116,8 @@ struct SetContext {
   static constexpr auto fields =
       std::tuple(field("process", &SetContext::process, "The process id."),
                  field("name", &SetContext::name, "File name, ending in .md."),
-                 field("text", &SetContext::text, "The text; empty removes it."));
+                 field("text", &SetContext::text, "The text; empty removes it."),
+                 field("keep", &SetContext::keep, "Whether an empty text is kept, too."));
 };
 Status run(Kernel&, const Caller&, const SetContext&);
 

@@ -149,12 +149,14 @@ Status run(Kernel& kernel, const Caller& caller, const SetContext& args) {
   }
   if (const ProcessRef process = kernel.find_process(args.process)) {
     TRY(kernel.may_control(caller, *process));
-    if (args.text.empty() && !process->context.contains(args.name)) {
+    const bool removes = args.text.empty() && !args.keep.value_or(false);
+    if (removes && !process->context.contains(args.name)) {
       return fail(ENOENT, "context.d/{}: no such text", args.name);
     }
   }
   json::Value data;
   data.set("pid", args.process.value).set("name", args.name).set("text", args.text);
+  if (args.text.empty() && args.keep.value_or(false)) data.set("kept", true);
   TRY(kernel.commit(caller, std::string(kind::kProcessContext), std::move(data)));
   return ok();
 }
