@@ -79,7 +79,8 @@ struct Backends {
   std::unique_ptr<TreeStore> tmp;
   std::vector<std::string> problems;
 
-  static Result<std::unique_ptr<Backends>> open(const StateDirectory& state) {
+  static Result<std::unique_ptr<Backends>> open(const StateDirectory& state,
+                                                const std::string& mountpoint) {
     auto b = std::make_unique<Backends>();
     b->log = TRY(open_segments(state.file("journal/segments")));
     b->problems = state.problems();
@@ -93,7 +94,7 @@ struct Backends {
         std::make_unique<CommitProcess>(b->clock, TRY(find_own_program("agentfs-commit")));
     b->exec = std::make_unique<SandboxDriver>(b->loop, TRY(find_sandbox_program()));
     b->http = std::make_unique<HttpModelDriver>(b->clock);
-    b->script = std::make_unique<ScriptModelDriver>(b->loop, state.file("trees"));
+    b->script = std::make_unique<ScriptModelDriver>(b->loop, state.file("trees"), mountpoint);
     b->imports = TRY(open_imports(state.file("imports"), state.file("trees/workspaces"), true));
     b->past = TRY(open_past(state.file("past"), b->imports.get()));
     b->home =
@@ -226,7 +227,7 @@ void keep_times(const StateDirectory& state, const vfs::FileSystem& files) {
 Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
                   const std::function<void()>& ready, const std::function<void()>& beat) {
   block_signals();
-  auto backends = TRY(Backends::open(state));
+  auto backends = TRY(Backends::open(state, options.mountpoint));
   auto kernel = TRY(Kernel::start(backends->parts(state, options)));
   offer_default_model(*kernel, options.probe_models);
   TRY(kernel->make_home(::getuid(), ::getgid()));  // from the start: sandboxes bind it

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "backends/script/script_driver.h"
 
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <map>
@@ -13,12 +18,14 @@
 #include "backends/script/player.h"
 #include "backends/script/scenario.h"
 #include "base/file.h"
+#include "base/read_at.h"
 #include "base/text.h"
 
 namespace agentfs {
 namespace {
 
 constexpr std::size_t kPieces = 4;
+constexpr std::array<std::string_view, 3> kPlain = {"/home/", "/tmp/", "/workspaces/"};
 
 // The text in a few pieces, never cutting a UTF-8 sequence.
 std::vector<std::string> pieces_of(std::string_view text) {
@@ -47,25 +54,20 @@ class ScriptModelDriver::Cache {
  public:
   using Pointer = std::shared_ptr<const script::Scenario>;
 
-  explicit Cache(std::string trees) : trees_(std::move(trees)) {}
+  Cache(std::string trees, std::string mountpoint)
+      : trees_(std::move(trees)), mountpoint_(std::move(mountpoint)) {}
 
-  Result<Pointer> get(std::string path) {
+  Result<Pointer> get(const std::string& path) {
+    const UniqueFd file = TRY(open(path));
     struct stat found{};
-    const bool is_of_mount =
-        ::stat(path.c_str(), &found) != 0 && errno == ENOENT && !trees_.empty();
-    const std::string below = is_of_mount ? trees_ + path : path;
-    // Below the trees whoever works there makes the names: a link could lead to any host file.
-    const int looked = is_of_mount ? ::lstat(below.c_str(), &found) : ::stat(below.c_str(), &found);
-    if (looked != 0) {
-      return fail(errno,
-                  "scenario {}: {}; the path of a scenario file, of the host or of the mount's "
-                  "plain files, will do",
-                  text::shown(path), errno_name(errno));
-    }
-    path = below;
+    if (::fstat(file.get(), &found) != 0) return refused(path, errno);
     if (!S_ISREG(found.st_mode)) {
       return fail(EINVAL, "scenario {}: not a plain file; the path of a scenario file will do",
                   text::shown(path));
+    }
+    if (found.st_size > kLargest) {
+      return fail(EFBIG, "scenario {}: has {} bytes; one of at most {} will do", text::shown(path),
+                  found.st_size, kLargest);
     }
     const Version version = {static_cast<std::int64_t>(found.st_ino), found.st_size,
                              found.st_mtim.tv_sec, found.st_mtim.tv_nsec};
@@ -76,8 +78,9 @@ class ScriptModelDriver::Cache {
         return known->second.scenario;
       }
     }
-    const std::string text = TRY(file::read(path));
-    auto parsed = script::Scenario::parse(text);
+    const auto text = read_at(file.get(), 0, static_cast<std::size_t>(found.st_size));
+    if (!text) return refused(path, text.error().code);
+    auto parsed = script::Scenario::parse(*text);
     if (!parsed) return fail(EBADMSG, "scenario {}: {}", text::shown(path), parsed.error().message);
     auto scenario = std::make_shared<const script::Scenario>(*std::move(parsed));
     Lock lock(mutex_);
@@ -91,7 +94,46 @@ class ScriptModelDriver::Cache {
     Version version{};
     Pointer scenario;
   };
+  static constexpr off_t kLargest = off_t{16} << 20;
+  static constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+  static std::unexpected<Error> refused(const std::string& path, int code) {
+    return fail(code,
+                "scenario {}: {}; the path of a scenario file, of the host or of the mount's "
+                "plain files, will do",
+                text::shown(path), errno_name(code));
+  }
+
+  // What begins as the mount's plain files do is theirs first, and what lies below the mountpoint
+  // is theirs alone: the daemon would wait for itself.
+  Result<UniqueFd> open(const std::string& path) const {
+    const bool is_of_mount = !mountpoint_.empty() && path.starts_with(mountpoint_ + "/");
+    if (is_of_mount) return open_beneath(path, path.substr(mountpoint_.size()));
+    if (std::ranges::any_of(kPlain, [&](std::string_view top) { return path.starts_with(top); })) {
+      auto beneath = open_beneath(path, path);
+      if (beneath || beneath.error().code != ENOENT) return beneath;
+    }
+    UniqueFd file(::open(path.c_str(), kFlags));
+    if (file) return file;
+    return errno == ENOENT ? open_beneath(path, path) : refused(path, errno);
+  }
+
+  // Below the trees whoever works there makes the names: a link could lead to any host file.
+  Result<UniqueFd> open_beneath(const std::string& path, const std::string& in_mount) const {
+    const UniqueFd trees(::open(trees_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!trees) return refused(path, ENOENT);
+    struct open_how how{};
+    how.flags = kFlags | O_NOFOLLOW;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+    const std::string relative = "." + in_mount;
+    UniqueFd file(
+        static_cast<int>(::syscall(SYS_openat2, trees.get(), relative.c_str(), &how, sizeof how)));
+    if (!file) return refused(path, errno);
+    return file;
+  }
+
   const std::string trees_;
+  const std::string mountpoint_;
   Mutex<Rank::queue> mutex_;
   std::unordered_map<std::string, Entry> entries_ GUARDED_BY(mutex_);
 };
@@ -168,8 +210,8 @@ class ScriptModelDriver::Waiting : public std::enable_shared_from_this<Waiting> 
   std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
 };
 
-ScriptModelDriver::ScriptModelDriver(EventLoop& loop, std::string trees)
-    : cache_(std::make_unique<Cache>(std::move(trees))),
+ScriptModelDriver::ScriptModelDriver(EventLoop& loop, std::string trees, std::string mountpoint)
+    : cache_(std::make_unique<Cache>(std::move(trees), std::move(mountpoint))),
       waiting_(std::make_shared<Waiting>(loop)) {}
 
 ScriptModelDriver::~ScriptModelDriver() { waiting_->close(); }

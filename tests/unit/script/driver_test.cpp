@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <sys/stat.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -76,6 +78,50 @@ TEST_CASE("script driver: a path of the mount is looked for below its plain file
   CHECK(stage.ask(request)->text == "[script] there");
   request.settings.scenario.erase(0, stage.directory.size());
   CHECK(stage.ask(request)->text == "[script] there");
+}
+
+TEST_CASE(
+    "script driver: the mount's plain files are looked for below the trees, never in the mount") {
+  Stage stage;
+  const std::string trees = stage.directory + "/trees";
+  const std::string mount = stage.directory + "/mount";
+  REQUIRE(file::make_directories(trees + "/home/root"));
+  REQUIRE(file::make_directories(mount + "/home/root"));
+  stage.driver = std::make_unique<ScriptModelDriver>(stage.loop, trees, mount);
+  REQUIRE(file::replace(trees + "/home/root/s.json", R"({"steps":[{"text":"below"}]})"));
+  REQUIRE(file::replace(mount + "/home/root/s.json", R"({"steps":[{"text":"by itself"}]})"));
+  REQUIRE(file::replace(mount + "/home/root/only.json", R"({"steps":[{"text":"by itself"}]})"));
+  ChatRequest request = stage.request("{}");
+  for (const std::string& path : {std::string("/home/root/s.json"), mount + "/home/root/s.json"}) {
+    request.settings.scenario = path;
+    CHECK(stage.ask(request)->text == "[script] below");
+  }
+  request.settings.scenario = mount + "/home/root/only.json";
+  CHECK(stage.ask(request).error().code == ENOENT);
+
+  std::filesystem::create_symlink(mount, trees + "/home/root/led");
+  std::filesystem::create_symlink("s.json", trees + "/home/root/link.json");
+  for (const char* const path : {"/home/root/led/home/root/only.json", "/home/root/link.json"}) {
+    request.settings.scenario = path;
+    CHECK(stage.ask(request).error().code == ELOOP);
+  }
+}
+
+TEST_CASE("script driver: a scenario that is too large, or no file, is refused by its own name") {
+  Stage stage;
+  REQUIRE(file::make_directories(stage.directory + "/home"));
+  stage.driver = std::make_unique<ScriptModelDriver>(stage.loop, stage.directory);
+  ChatRequest request = stage.request("{}");
+  REQUIRE(file::replace(stage.directory + "/home/large.json", "{}"));
+  std::filesystem::resize_file(stage.directory + "/home/large.json", std::uintmax_t{1} << 30U);
+  request.settings.scenario = "/home/large.json";
+  const auto large = stage.ask(request);
+  REQUIRE_FALSE(large);
+  CHECK(large.error().code == EFBIG);
+  CHECK_THAT(large.error().message, has("/home/large.json") && !has(stage.directory));
+  REQUIRE(::mkfifo((stage.directory + "/home/fifo").c_str(), 0600) == 0);
+  request.settings.scenario = "/home/fifo";
+  CHECK(stage.ask(request).error().code == EINVAL);
 }
 
 TEST_CASE("script driver: a missing or malformed scenario is told with its place") {
