@@ -36,6 +36,30 @@ TEST_CASE("What is no expression is told, with a sentence") {
   }
 }
 
+TEST_CASE(
+    "What other engines have and RE2 reads as plain characters is refused, not searched for") {
+  for (const char* const text : {R"(\<main)", R"(main\>)", R"([a\]]\<b)", "a{,3}", "[]]x{,3}"}) {
+    const auto refused = Expression::compile(text);
+    INFO(text);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == EINVAL);
+    CHECK((refused.error().message.contains(R"(\b)") || refused.error().message.contains("{0,n}")));
+  }
+  CHECK(must(Expression::compile(R"(\\<)")).is_in(R"(a\<)"));
+  CHECK(must(Expression::compile(R"(\Q\<\E)")).is_in(R"(a\<)"));
+  CHECK(must(Expression::compile(R"([\<[:alpha:]{,3}]x)")).is_in("<x"));
+  CHECK(must(Expression::compile(R"(a\{,3})")).is_in("a{,3}"));
+  CHECK(must(Expression::compile("{,}")).is_in("{,}"));
+}
+
+TEST_CASE("A line that is not UTF-8 is looked at by its bytes") {
+  const std::string line = "name = \xE4\xF6 and value";
+  CHECK(must(Expression::compile("name.*value")).is_in(line));
+  CHECK(must(Expression::compile("= [^ ]+ and")).is_in(line));
+  CHECK(must(Expression::compile("= ä")).is_in(line));
+  CHECK_FALSE(must(Expression::compile("^name.$")).is_in(line));
+}
+
 // glibc's regcomp(3) recurses on the first and multiplies the second; its regexec(3) backtracks on
 // references.
 TEST_CASE("No expression ends the program or takes it long") {
