@@ -12,8 +12,9 @@
 namespace agentfs {
 namespace {
 
-constexpr std::int64_t kMemory = std::int64_t{8} << 20;  // of one, compiled and at work
+constexpr std::int64_t kMemory = std::int64_t{4} << 20;  // of one, compiled and at work
 constexpr std::size_t kLongest = 4'096;
+constexpr int kMostSteps = 16'000;  // each may be looked at for each byte of a text
 
 re2::StringPiece piece(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -98,6 +99,12 @@ Result<Expression> Expression::compile(std::string_view text) {
   if (const auto foreign = find_foreign(text)) {
     return fail(EINVAL, "no regular expression as RE2 has them ({}): {} is none of its; {}",
                 text::shown(text), foreign->what, foreign->instead);
+  }
+  if (whole->ProgramSize() > kMostSteps) {
+    return fail(EINVAL,
+                "no regular expression of so many steps ({}: {}, of {} at the most); fewer "
+                "repetitions, or smaller sets in them, would do",
+                text::shown(text), whole->ProgramSize(), kMostSteps);
   }
   Compiled of_bytes = compiled(to_latin1(text), RE2::Options::EncodingLatin1);
   if (!of_bytes->ok()) of_bytes = nullptr;

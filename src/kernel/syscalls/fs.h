@@ -79,15 +79,15 @@ struct Search {
                                   .doc = "Finds lines that match a regular expression in a tree.",
                                   .effect = Effect::files,
                                   .right = Right::read,
-                                  .kind = CallKind::query};
+                                  .kind = CallKind::query,
+                                  .blocks = true};
   static constexpr auto fields = std::tuple(
-      field("pattern", &Search::pattern,
-            "A regular expression, as RE2 has them: without back references."),
+      field("pattern", &Search::pattern, "A regular expression of RE2: no back references."),
       field("path", &Search::path, "File or directory to search; the cwd if left out."),
       field("files", &Search::files, "Only files whose name matches this glob, such as *.c."),
       field("limit", &Search::limit, "Lines at the most; 200 if left out."));
 };
-Result<std::string> run(Kernel&, const Caller&, const Search&);
+void run(Kernel&, const Caller&, const Search&, const Completion<std::string>& done);
 
 struct Delete {
   std::string path{};

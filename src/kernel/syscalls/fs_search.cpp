@@ -3,6 +3,8 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
 #include <optional>
 
 #include "base/expression.h"
@@ -23,11 +25,19 @@ constexpr std::uint64_t kMostRuleBytes = std::uint64_t{1} << 20;  // of a .gitig
 constexpr std::size_t kLineBytes = 300;                           // of a line that is shown
 constexpr std::size_t kMatchBytes = 16'384;                       // of a line that is looked at
 constexpr std::size_t kMostDepth = 64;
+constexpr std::int64_t kMostSeconds = 30;
 
+// Threads: that of the call; it is told to stop by any.
 class TreeSearch {
  public:
-  TreeSearch(Kernel& kernel, const Caller& caller, const Search& args)
-      : kernel_(kernel), caller_(caller), args_(args), limit_(args.limit.value_or(kLines)) {}
+  TreeSearch(Kernel& kernel, const Caller& caller, const Search& args,
+             const std::atomic<bool>& is_cancelled)
+      : kernel_(kernel),
+        caller_(caller),
+        args_(args),
+        is_cancelled_(is_cancelled),
+        limit_(args.limit.value_or(kLines)),
+        end_(kernel.clock().steady() + kMostSeconds * 1'000'000'000) {}
 
   Result<std::string> run();
 
@@ -39,16 +49,26 @@ class TreeSearch {
   std::string full(const std::string& relative) const {
     return relative.empty() ? root_ : (root_ == "/" ? "/" : root_ + "/") + relative;
   }
-  bool is_full() const { return found_ >= limit_ || files_ >= kMostFiles; }
+  // Asked for each line: one may take an expression long.
+  bool is_to_stop() {
+    is_late_ = is_late_ || kernel_.clock().steady() >= end_;
+    return is_late_ || is_cancelled_.load();
+  }
+  bool is_full() { return found_ >= limit_ || files_ >= kMostFiles || is_to_stop(); }
+  std::string notes() const;
 
   Kernel& kernel_;
   const Caller& caller_;
   const Search& args_;
+  const std::atomic<bool>& is_cancelled_;
   const std::int64_t limit_;
+  const std::int64_t end_;  // steady
   std::optional<Expression> pattern_{};
   std::string root_;
   std::string result_;
   std::string notes_;
+  std::string last_;  // file that was looked at
+  bool is_late_ = false;
   std::int64_t found_ = 0;
   std::size_t files_ = 0;
   std::size_t skipped_ = 0;  // binary, too large or not to be read
@@ -72,15 +92,27 @@ Result<std::string> TreeSearch::run() {
   } else {
     search_file(root_, root_);
   }
+  if (is_cancelled_.load()) {
+    return fail(EINTR, "search: cancelled after {} files; nothing was changed", files_);
+  }
+  return result_ + notes_ + notes();
+}
+
+std::string TreeSearch::notes() const {
   std::string note;
   if (found_ >= limit_)
     note =
         fmt::format("# stopped at {} lines; a narrower pattern or path shows the rest\n", found_);
   if (files_ >= kMostFiles) note += fmt::format("# stopped after {} files\n", files_);
+  if (is_late_ && found_ < limit_)
+    note += fmt::format(
+        "# stopped after {} s, in file {} ({}); a simpler pattern or a narrower path shows the "
+        "rest\n",
+        kMostSeconds, files_, last_);
   if (found_ == 0) note += fmt::format("# no line matches in {} files\n", files_);
   if (skipped_ != 0)
     note += fmt::format("# {} files skipped: binary, large or unreadable\n", skipped_);
-  return result_ + notes_ + note;
+  return note;
 }
 
 void TreeSearch::walk(const std::string& relative, GitIgnore ignore, std::size_t depth) {
@@ -125,6 +157,7 @@ void TreeSearch::visit(const NamespaceEntry& entry, const std::string& relative,
 
 void TreeSearch::search_file(const std::string& path, const std::string& shown) {
   ++files_;
+  last_ = shown;
   const auto whole = kernel_.paths().read(caller_, path, 0, kMostFileBytes);
   if (!whole || std::string_view(*whole).substr(0, 8'192).find('\0') != std::string_view::npos) {
     ++skipped_;
@@ -133,7 +166,8 @@ void TreeSearch::search_file(const std::string& path, const std::string& shown) 
   std::size_t number = 0;
   for (const std::string_view line : text::lines(*whole)) {
     ++number;
-    if (!pattern_->is_in(line.substr(0, kMatchBytes))) continue;
+    if (is_to_stop()) return;
+    if (!pattern_->is_in(text::prefix(line, kMatchBytes))) continue;
     const std::string_view cut = text::prefix(line, kLineBytes);
     result_ += fmt::format("{}:{}:{}{}\n", shown, number, text::to_utf8(cut),
                            cut.size() < line.size() ? "…" : "");
@@ -143,8 +177,11 @@ void TreeSearch::search_file(const std::string& path, const std::string& shown) 
 
 }  // namespace
 
-Result<std::string> run(Kernel& kernel, const Caller& caller, const Search& args) {
-  return TreeSearch(kernel, caller, args).run();
+void run(Kernel& kernel, const Caller& caller, const Search& args,
+         const Completion<std::string>& done) {
+  const auto is_cancelled = std::make_shared<std::atomic<bool>>(false);
+  done.on_cancel([is_cancelled] { is_cancelled->store(true); });
+  done.complete(TreeSearch(kernel, caller, args, *is_cancelled).run());
 }
 
 }  // namespace agentfs::fs

@@ -60,6 +60,14 @@ TEST_CASE("A line that is not UTF-8 is looked at by its bytes") {
   CHECK_FALSE(must(Expression::compile("^name.$")).is_in(line));
 }
 
+TEST_CASE("An expression of too many steps is refused, however short it is written") {
+  for (const char* const text : {R"((\pL|\pM){400}0)", R"(\pL{20})"}) {
+    const auto refused = Expression::compile(text);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == EINVAL);
+  }
+}
+
 // glibc's regcomp(3) recurses on the first and multiplies the second; its regexec(3) backtracks on
 // references.
 TEST_CASE("No expression ends the program or takes it long") {

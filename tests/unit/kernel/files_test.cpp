@@ -20,6 +20,11 @@ struct Tools : TestKernel {
     agent = spawn({.workspace = "site"});
     caller = kernel().agent(agent, "call:1");
   }
+  Result<std::string> search(const fs::Search& wanted) {
+    const Answer<std::string> answer;
+    caller.start(wanted, answer.completion());
+    return answer.wait();
+  }
   ProcessId agent;
   Caller caller;
 };
@@ -90,25 +95,50 @@ TEST_CASE("fs.search honours .gitignore, skips binaries and is bounded") {
   t.paths.put("/workspaces/site/.git/config", "foo(4)\n");
   t.paths.put("/workspaces/site/bin", std::string("foo(5)\0", 7));
   t.paths.put("/workspaces/site/sub/c.h", "foo(6)\n");
-  const auto found = t.caller.call(fs::Search{.pattern = "foo\\([0-9]+\\)"});
+  const auto found = t.search({.pattern = "foo\\([0-9]+\\)"});
   REQUIRE(found);
   CHECK_THAT(*found, has("a.c:2:foo(1)\na.c:3:foo(22)\nsub/c.h:1:foo(6)\n"));
   CHECK(found->find("foo(3)") == std::string::npos);
   CHECK(found->find("foo(4)") == std::string::npos);
   CHECK_THAT(*found, has("1 files skipped"));
-  CHECK_THAT(*t.caller.call(fs::Search{.pattern = "foo", .limit = 1}), has("stopped at 1 lines"));
-  CHECK_THAT(*t.caller.call(fs::Search{.pattern = "foo", .files = "*.h"}), has("sub/c.h:1"));
-  CHECK(t.caller.call(fs::Search{.pattern = "("}).error().code == EINVAL);
+  CHECK_THAT(*t.search({.pattern = "foo", .limit = 1}), has("stopped at 1 lines"));
+  CHECK_THAT(*t.search({.pattern = "foo", .files = "*.h"}), has("sub/c.h:1"));
+  CHECK(t.search({.pattern = "("}).error().code == EINVAL);
 }
 
 TEST_CASE("fs.search follows no .gitignore that is large") {
   Tools t;
   t.paths.put("/workspaces/site/a.c", "foo(1)\n");
   t.paths.put("/workspaces/site/.gitignore", "a.c\n" + std::string((1u << 20) - 5, '#') + "\n");
-  CHECK_THAT(*t.caller.call(fs::Search{.pattern = "foo"}), has("no line matches"));
+  CHECK_THAT(*t.search({.pattern = "foo"}), has("no line matches"));
   t.paths.put("/workspaces/site/.gitignore", "a.c\n" + std::string(1u << 20, '#') + "\n");
-  CHECK_THAT(*t.caller.call(fs::Search{.pattern = "foo"}),
+  CHECK_THAT(*t.search({.pattern = "foo"}),
              has("a.c:1:foo(1)\n") && has("# .gitignore is larger than 1048576 bytes"));
+}
+
+TEST_CASE("fs.search ends when it is cancelled, and tells how far it came when it is late") {
+  Tools t;
+  for (const char* const name : {"a.c", "b.c", "c.c"}) {
+    t.paths.put(std::string("/workspaces/site/") + name, "foo(1)\nfoo(2)\n");
+  }
+  const Answer<std::string> cancelled;
+  const auto completion = cancelled.completion();
+  completion.cancel();
+  t.caller.start(fs::Search{.pattern = "foo"}, completion);
+  CHECK(cancelled.wait().error().code == EINTR);
+  t.paths.on_read([&](const std::string& path) {
+    if (path.ends_with("b.c")) t.clock.advance(31'000'000'000);
+  });
+  const auto late = t.search({.pattern = "foo"});
+  REQUIRE(late);
+  CHECK_THAT(*late, has("a.c:2:foo(2)\n# stopped after 30 s, in file 2 (b.c)"));
+}
+
+TEST_CASE("fs.search finds what is in lines that are not UTF-8") {
+  Tools t;
+  t.paths.put("/workspaces/site/a.ini", "name=\xE4 value\n");
+  CHECK_THAT(*t.search({.pattern = "name.*value"}), has("a.ini:1:name="));
+  CHECK_THAT(t.search({.pattern = "\\<name"}).error().message, has("\\b"));
 }
 
 TEST_CASE("fs.write tells what it did; changes reach the turn's commit") {
