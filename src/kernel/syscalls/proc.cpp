@@ -156,7 +156,7 @@ Result<ProcessId> run(Kernel& kernel, const Caller& caller, const Spawn& args) {
   const std::string model = args.model.value_or(settings.model);
   TRY(kernel.configuration().model(model));
   const Limits limits = TRY(limits_of(args, settings, *parent));
-  const int priority = TRY(values::priority(args.priority.value_or(parent->priority)));
+  const int priority = TRY(values::priority(args.priority.value_or(parent->priority), agent.get()));
   const std::int64_t deadline =
       TRY(values::deadline(args.deadline.value_or(""), kernel.clock().wall()));
   data.set("parent", parent->pid.value).set("name", args.name.value_or(""));

@@ -47,12 +47,7 @@ Result<json::Value> parse_priority(const Change& change) {
     return fail(EINVAL, "priority: not a number ({}); one from -20 (first) to 19 would do",
                 text::shown(change.word));
   }
-  const int priority = TRY(values::priority(*number));
-  if (change.agent != nullptr && priority < change.agent->priority) {
-    return fail(EPERM, "priority: an agent gives no more than its own ({}); {} to 19 would do",
-                priority, change.agent->priority);
-  }
-  return priority;
+  return TRY(values::priority(*number, change.agent));
 }
 
 Result<json::Value> parse_deadline(const Change& change) {

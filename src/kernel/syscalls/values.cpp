@@ -44,10 +44,16 @@ Status check_message(std::string_view message) {
   return ok();
 }
 
-Result<int> priority(std::int64_t value) {
-  if (value >= -20 && value <= 19) return static_cast<int>(value);
-  return fail(EINVAL, "priority: out of range ({}); a number from -20 (first) to 19 would do",
-              value);
+Result<int> priority(std::int64_t value, const Process* agent) {
+  if (value < -20 || value > 19) {
+    return fail(EINVAL, "priority: out of range ({}); a number from -20 (first) to 19 would do",
+                value);
+  }
+  if (agent != nullptr && value < agent->priority) {
+    return fail(EPERM, "priority: an agent gives no more than its own ({}); {} to 19 would do",
+                value, agent->priority);
+  }
+  return static_cast<int>(value);
 }
 
 Result<std::int64_t> deadline(std::string_view text, std::int64_t now) {

@@ -15,7 +15,8 @@ inline constexpr std::size_t kMostText = std::size_t{16} << 20;  // of a file th
 
 Status check_name(std::string_view name);     // 1 to 64 of [a-z0-9-]
 Status check_message(std::string_view text);  // UTF-8, no NUL, not empty, at most 1 MiB
-Result<int> priority(std::int64_t value);     // -20 to 19
+// -20 to 19; EPERM for what comes before the agent that gives it (null: a person).
+Result<int> priority(std::int64_t value, const Process* agent);
 // "10m" from now or "2026-01-31T12:00:00Z"; "", "0" and "none" are 0: none. It must be to come.
 Result<std::int64_t> deadline(std::string_view text, std::int64_t now);
 // A directory of the data trees that is there; relative to `base`.

@@ -119,6 +119,21 @@ TEST_CASE("a profile's tools and limits are checked when it is saved") {
   CHECK(documents.check("profiles/p/profile.toml", "tools = []\nlimits = \"none\"\n"));
 }
 
+TEST_CASE("an agent gives a child no more priority than it has itself") {
+  TestKernel t;
+  const ProcessId pid = t.spawn({.priority = 4});
+  const auto child = [&](std::int64_t priority) {
+    return t.kernel().agent(pid).call(proc::Spawn{.priority = priority});
+  };
+  const auto refused = child(-20);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == EPERM);
+  CHECK_THAT(refused.error().message, has("4 to 19"));
+  CHECK(child(5));
+  CHECK(t.process(child(4).value())->priority == 4);
+  CHECK(t.person().call(proc::Spawn{.priority = -20}));
+}
+
 TEST_CASE("an agent gives neither itself nor a child tools that its profile has not") {
   TestKernel t;
   Configuration& documents = t.kernel().configuration();
