@@ -7,6 +7,7 @@
 #include "agents/dispatcher.h"
 #include "agents/runner.h"
 #include "kernel/kinds.h"
+#include "kernel/streams.h"
 
 namespace agentfs::agents {
 
@@ -14,16 +15,19 @@ struct Agents::Parts {
   explicit Parts(Kernel& kernel)
       : dispatcher(std::make_shared<Dispatcher>(kernel.loop(), kernel.pool(),
                                                 [this](ProcessId pid) { return runner.act(pid); })),
-        runner(kernel, *dispatcher) {}
+        runner(kernel, *dispatcher),
+        streams(kernel.streams()) {}
 
-  // Whoever ends a run, its requests and calls end with it.
+  // Whoever ends a run or the process, its requests, its calls and its stream end with it.
   void listen(const Record& record, ProcessId subject) {
-    if (record.kind != kind::kRunEnd) return;
+    if (record.kind != kind::kRunEnd && record.kind != kind::kProcessExit) return;
+    streams.end(subject);
     dispatcher->while_running([&] { runner.interrupt(subject); });
   }
 
   std::shared_ptr<Dispatcher> dispatcher;
   Runner runner;
+  Streams& streams;
   std::uint64_t subscription = 0;
 };
 

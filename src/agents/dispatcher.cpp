@@ -223,9 +223,4 @@ int& Dispatcher::empty_answers(ProcessId pid) {
   return worker(pid).empty_answers;
 }
 
-std::uint64_t& Dispatcher::streamed_run(ProcessId pid) {
-  Lock lock(mutex_);
-  return worker(pid).streamed_run;
-}
-
 }  // namespace agentfs::agents

@@ -68,8 +68,6 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   void start_call(ProcessId pid, const Call& call, Start start);
   // How often the model answered nothing, in a row.
   int& empty_answers(ProcessId pid);
-  // Run whose stream has not been ended; 0 for none.
-  std::uint64_t& streamed_run(ProcessId pid);
 
  private:
   struct ModelFlight {
@@ -89,7 +87,6 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
     std::map<std::uint64_t, CallFlight> calls;
     std::deque<Arrival> arrivals;
     int empty_answers = 0;
-    std::uint64_t streamed_run = 0;
   };
   class Activity;
 

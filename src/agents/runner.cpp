@@ -60,7 +60,6 @@ bool Runner::act(ProcessId pid) {
   const std::uint64_t run = open_run(process);
   // What an interrupt missed, since it came between a record and the start of what it stands for.
   dispatcher_.cancel_others(pid, run);
-  if (run == 0) end_stream(pid);
   if (process == nullptr) return false;
   UnderWay under_way = dispatcher_.under_way(pid, run);
   under_way.max_parallel = std::max<std::int64_t>(profile_of(*process).max_parallel_calls, 1);
@@ -119,7 +118,6 @@ bool Runner::ask_model(ProcessId pid) {
     return false;
   }
   const std::uint64_t run = process->run.number;
-  dispatcher_.streamed_run(pid) = run;
   const Completion<ChatReply> reply = dispatcher_.expect_reply(pid, run);
   ChatRequest request;
   request.messages = std::move(context->messages);
@@ -182,10 +180,6 @@ void Runner::commit_files(const Process& process) {
   if (const Result<std::string> id = kernel_.commit_turn(process.pid, turn); !id) {
     kernel_.errors().add(process.pid, "turn commit", id.error());
   }
-}
-
-void Runner::end_stream(ProcessId pid) {
-  if (std::exchange(dispatcher_.streamed_run(pid), 0) != 0) kernel_.streams().end(pid);
 }
 
 }  // namespace agentfs::agents

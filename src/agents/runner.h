@@ -45,7 +45,6 @@ class Runner {
 
   bool end_call(const Process& process, const Call& call, const Result<std::string>& result);
   void commit_files(const Process& process);
-  void end_stream(ProcessId pid);
   ModelDriver::Progress progress_of(ProcessId pid);
   std::int64_t price_of(const ChatReply& reply) const;
   ProfileSettings profile_of(const Process& process) const;

@@ -153,11 +153,10 @@ void await_answer(const Process& process, const Caller& caller, Completion<std::
 Result<vfs::Unsubscribe> follow_stream(const Process& process, const Caller& caller,
                                        vfs::Sink sink) {
   Streams& streams = caller.kernel->streams();
-  if (process.state == RunState::dead) {
-    sink({}, true);
-    return vfs::Unsubscribe([] {});
-  }
-  const auto subscription = streams.subscribe(process.pid, std::move(sink));
+  const auto subscription = streams.subscribe(process.pid, sink);
+  // Looked at once nothing is missed: it may have ended since it was found.
+  const ProcessRef now = caller.kernel->find_process(process.pid);
+  if (now == nullptr || now->state == RunState::dead) sink({}, true);
   return vfs::Unsubscribe([&streams, subscription] { streams.unsubscribe(subscription); });
 }
 

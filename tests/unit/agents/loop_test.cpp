@@ -270,6 +270,24 @@ TEST_CASE("the stream carries the text and the calls as they come, and ends with
   CHECK_THAT(seen, has("I look. \n[call 1 read {\"path\":\"a\"}]\n[call 1 done: ") && has("done"));
 }
 
+TEST_CASE("the stream ends with the process, and with a run that was stopped before it ended") {
+  Disk disk;
+  FakeModel model([](const ChatRequest&) -> ChatReply { return say("done"); });
+  World world(disk, model);
+  const ProcessId pid = world.spawn();
+  std::atomic<int> ends = 0;
+  world.kernel().streams().subscribe(pid, [&](std::string_view, bool end) {
+    if (end) ++ends;
+  });
+  SECTION("idle") {}
+  SECTION("stopped") {
+    REQUIRE(signal(world, pid, "stop"));
+    REQUIRE(world.send(pid, "go"));
+  }
+  REQUIRE(signal(world, pid, "kill"));
+  CHECK(ends == 1);
+}
+
 TEST_CASE("each turn that changed files is a commit of the workspace") {
   Disk disk;
   FakeModel model([](const ChatRequest& request) -> ChatReply {
