@@ -187,7 +187,11 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
     const FoldPlan plan = TRY(this->plan(caller, run, ours, end));
     end.paths = told_in(plan.changes);
     for (const std::string& note : plan.notes) end.lines += fmt::format("# fs=fast: {}\n", note);
-    if (plan.leaves_some) end.how = "kept";
+    if (plan.leaves_some) {
+      end.how = "kept";
+      end.lines +=
+          fmt::format("# fs=fast: what is left out is kept below {}\n", left_of(run).upper);
+    }
     if (run.dry_run) {
       end.how = "shown";
       end.lines += shown(plan);

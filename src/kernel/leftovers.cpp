@@ -66,6 +66,11 @@ bool Temporaries::lies_ready(const std::string& path) const {
   return std::ranges::any_of(under_way_, is_there) || left_.contains(path);
 }
 
+bool Temporaries::was_removed(const std::string& path) const {
+  const Lock lock(mutex_);
+  return removed_.contains(path);
+}
+
 void Temporaries::end(const std::string& path) {
   const Lock lock(mutex_);
   under_way_.erase(path);
@@ -86,6 +91,10 @@ void Temporaries::settle(Kernel& kernel) {
       left_.emplace(path);
     }
     const Status removed = remove(kernel, std::string(path));
+    if (removed) {
+      const Lock lock(mutex_);
+      removed_.emplace(path);
+    }
     if (removed || removed.error().code == ENOENT) continue;
     log::warning("{}: left by a crash: {}", path, removed.error().message);
   }

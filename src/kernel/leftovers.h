@@ -26,6 +26,8 @@ class Temporaries {
   // Whether it is one of those, or was at the start: what happens to it is told as what comes of
   // it.
   bool lies_ready(const std::string& path) const;
+  // Whether it lay ready until settle() removed it: nothing has come of it.
+  bool was_removed(const std::string& path) const;
   // At a start, with nobody at work: those that are there are removed. What they hold is, as far as
   // they hold it, in the past or in the call that was to write it. Never fails: what cannot be
   // removed is told in the log.
@@ -39,6 +41,7 @@ class Temporaries {
   UniqueFd fd_ GUARDED_BY(mutex_);
   std::map<std::string, std::string> under_way_ GUARDED_BY(mutex_);  // as begun, and where it is
   std::set<std::string> left_ GUARDED_BY(mutex_);                    // by a crash
+  std::set<std::string> removed_ GUARDED_BY(mutex_);                 // of these
 };
 
 }  // namespace agentfs

@@ -28,6 +28,9 @@ TEST_CASE("What was under way when the daemon died is gone, whatever the journal
   REQUIRE(t.stop_and_start());
   CHECK_FALSE(fs::exists(site + "/.agentfs-0123456789ab"));
   CHECK(fs::exists(site + "/kept"));
+  // So that nothing is told as come of it, while of what has another name by now something has.
+  CHECK(t.kernel().temporaries().was_removed("/workspaces/site/.agentfs-0123456789ab"));
+  CHECK_FALSE(t.kernel().temporaries().was_removed("/workspaces/site/none/.agentfs-0123456789ab"));
   CHECK_FALSE(fs::exists(t.state() + "/temporaries"));
   FileVersionRef version;
   t.kernel().look_at_history([&](const History& history) {

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -767,6 +768,8 @@ def escapes():
     expect("\nsecret\n" not in reply and not reply.startswith("secret"), f"escaped: {reply}")
     expect_eq((SPACES / "secret/file").read_text(), "secret\n", "another workspace")
     expect_has(reply, "left out, the name is the mount's", "a reserved name")
+    left = re.search("what is left out is kept below (.*)", reply)
+    expect_eq(left and (pathlib.Path(left[1]) / ".agentfs/x").read_text(), "x\n", f"what was left out; {reply}")
     expect_eq(sorted(os.listdir(SPACES / "walls")), ["a", "beside", "state", "t"], "what is there")
 
 

@@ -10,6 +10,9 @@
 
 namespace agentfs::imports {
 
+// The directory as it is now. ENODEV: an empty one is in its place, as where a disk is not mounted.
+Result<HostDirectory> source_of(const ImportRecords& records);
+
 // What drift() and written() of ImportStore promise. Threads: all.
 Result<std::vector<HostDrift>> drift_of_all(const ImportRecords& records, const HostDirectory& host,
                                             bool whole);

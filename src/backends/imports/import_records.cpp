@@ -76,8 +76,11 @@ Result<std::shared_ptr<ImportRecords>> ImportRecords::create(const std::string& 
   TRY(file::replace(directory + "/entries", "", 0600));
   json::Value about;
   json::set_bytes(about, "source", source);
+  struct stat top{};
+  if (::stat(source.c_str(), &top) != 0) top.st_ino = 0;
+  about.set("inode", top.st_ino);
   TRY(file::replace(directory + "/about", json::dump(about) + "\n", 0600));
-  return std::shared_ptr<ImportRecords>(new ImportRecords(directory, source));
+  return std::shared_ptr<ImportRecords>(new ImportRecords(directory, source, top.st_ino));
 }
 
 // `about` comes last. Where it was lost later there are records, or what was kept.
@@ -95,7 +98,8 @@ bool ImportRecords::is_unmade(const std::string& directory) {
 Result<std::shared_ptr<ImportRecords>> ImportRecords::load(const std::string& directory) {
   const json::Value about = TRY(json::parse(TRY(file::read(directory + "/about"))));
   std::shared_ptr<ImportRecords> records(
-      new ImportRecords(directory, json::bytes_of(about, "source")));
+      new ImportRecords(directory, json::bytes_of(about, "source"),
+                        static_cast<std::uint64_t>(about["inode"].number())));
   const std::string name = directory + "/entries";
   const std::string text = TRY(file::read(name));
   const std::size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;

@@ -36,7 +36,7 @@ bool has_same_bytes(const FileState& one, const FileState& other);
 FileState state_from(const struct stat& attributes);
 
 // Threads: all; append() is one at a time. Lives below `directory`:
-//   about     {"source": path}
+//   about     {"source": path, "inode": of that directory}
 //   entries   one JSON value a line, numbered from 0
 //   kept/<n>  the bytes of entry n, where the source may have changed
 //   mark      {"entries": how many there were, "note": text}, while it is not known yet whether
@@ -54,6 +54,7 @@ class ImportRecords {
   static bool is_unmade(const std::string& directory);
 
   const std::string& source() const { return source_; }
+  std::uint64_t top() const { return top_; }  // the inode of that directory then; 0: not known
   const std::string& directory() const { return directory_; }
   std::string kept_directory() const { return directory_ + "/kept"; }
   std::string kept_name(std::size_t number) const;
@@ -82,8 +83,8 @@ class ImportRecords {
   Status add_written(const std::vector<std::string>& paths) const;
 
  private:
-  ImportRecords(std::string directory, std::string source)
-      : directory_(std::move(directory)), source_(std::move(source)) {}
+  ImportRecords(std::string directory, std::string source, std::uint64_t top)
+      : directory_(std::move(directory)), source_(std::move(source)), top_(top) {}
   struct Mark {
     std::size_t entries = 0;
     std::string note{};
@@ -96,6 +97,7 @@ class ImportRecords {
 
   const std::string directory_;
   const std::string source_;
+  const std::uint64_t top_;
   mutable Mutex<Rank::store> mutex_;
   std::vector<Entry> entries_ GUARDED_BY(mutex_);
   std::map<std::string, std::size_t> newest_ GUARDED_BY(mutex_);  // of what is there

@@ -263,13 +263,13 @@ Status Imports::set_astray(bool astray) {
 
 Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id, bool whole) const {
   const RecordsRef records = TRY(get(id));
-  return drift_of_all(*records, TRY(HostDirectory::open(records->source())), whole);
+  return drift_of_all(*records, TRY(source_of(*records)), whole);
 }
 
 Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id,
                                               const std::vector<std::string>& paths) const {
   const RecordsRef records = TRY(get(id));
-  return drift_of(*records, TRY(HostDirectory::open(records->source())), paths);
+  return drift_of(*records, TRY(source_of(*records)), paths);
 }
 
 Status Imports::record(std::uint32_t id, const std::vector<HostDrift>& seen) {
@@ -356,7 +356,7 @@ std::vector<std::string> Imports::lent(std::uint32_t id) const {
 Result<std::vector<std::string>> Imports::write(std::uint32_t id,
                                                 const std::vector<HostChange>& changes) {
   const RecordsRef records = TRY(get(id));
-  const auto host = TRY(HostDirectory::open(records->source()));
+  const auto host = TRY(source_of(*records));
   TRY(remove_leftovers(*records));
   HostWriter writer(*records, host, changes);
   TRY(writer.check());
@@ -368,7 +368,7 @@ Result<std::vector<std::string>> Imports::write(std::uint32_t id,
 Result<HostWritten> Imports::written(std::uint32_t id,
                                      const std::vector<HostChange>& changes) const {
   const RecordsRef records = TRY(get(id));
-  return drift_of_written(*records, TRY(HostDirectory::open(records->source())), changes);
+  return drift_of_written(*records, TRY(source_of(*records)), changes);
 }
 
 Status Imports::settle() {

@@ -68,6 +68,10 @@ WriteGuard* KernelServices::guard() { return &kernel_.stale_writes(); }
 
 bool KernelServices::keeps_history() { return kernel_.history().is_on(); }
 
+bool KernelServices::was_left_ready(const std::string& path) {
+  return kernel_.temporaries().was_removed(path);
+}
+
 bool KernelServices::lies_ready(const std::string& path) {
   return kernel_.temporaries().lies_ready(path);
 }

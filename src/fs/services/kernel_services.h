@@ -30,6 +30,7 @@ class KernelServices final : public vfs::Services {
   std::optional<vfs::FileOwner> owner_of(std::string_view path) override;
   bool keeps_history() override;
   bool lies_ready(const std::string& path) override;
+  bool was_left_ready(const std::string& path) override;
   std::string why_not_kept(std::uint64_t size, bool by_copy) override;
   json::Value recovered(const std::string& path) override;
   Quotas quotas() override { return kernel_.quotas(); }

@@ -85,7 +85,9 @@ void account_for(const ContextRef& context, UnderWay& changes, PastStore* past) 
   for (const UnderWay::Left& left : changes.left_behind()) {
     TreeChange row = left.change;
     const auto found = walk_to(request, context, row.path);
-    const bool is_gone = !found && found.error().code == ENOENT;
+    // What lay ready still has gone nowhere: the start has removed it.
+    const bool is_gone =
+        !found && found.error().code == ENOENT && !context->services.was_left_ready(row.path);
     if (!left.kept.is_null() && is_gone) {
       json::Value kept = left.kept;
       if (past != nullptr) kept.set("number", past->next());

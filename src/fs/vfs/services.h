@@ -74,6 +74,8 @@ class Services {
   // Whether a path is one of the daemon's own that lies ready to be renamed to its place, or did
   // when the last daemon died.
   virtual bool lies_ready(const std::string& /*path*/) { return false; }
+  // Whether it lay ready still when a crash came, and is removed since.
+  virtual bool was_left_ready(const std::string& /*path*/) { return false; }
   virtual std::string why_not_kept(std::uint64_t, bool /*by_copy*/) { return "history is off"; }
   // The member `kept` for a change that a dead daemon did not come to tell: what this start has
   // found that it kept of the path. Null: nothing.

@@ -30,6 +30,20 @@ TEST_CASE("What was recorded has not drifted, also after a restart; what has cha
   CHECK(it.drifted().empty());
 }
 
+TEST_CASE("An empty directory in the place of the one that was imported is told as no drift") {
+  Imported it;
+  fs::rename(it.host, it.host + "-away");
+  fs::create_directory(it.host);
+  CHECK(it.store->drift(it.id, false).error().code == ENODEV);
+  CHECK(it.store->write(it.id, {it.file("new", "ours\n")}).error().code == ENODEV);
+  it.open();
+  CHECK(it.store->drift(it.id, true).error().code == ENODEV);
+  CHECK(fs::is_empty(it.host));
+  fs::remove(it.host);
+  fs::rename(it.host + "-away", it.host);
+  CHECK(it.drifted().empty());
+}
+
 TEST_CASE("From a mark on the records can be what they were, also after a restart") {
   Imported it;
   put(it.host + "/a", "another text\n");
