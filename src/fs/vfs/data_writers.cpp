@@ -21,6 +21,7 @@ void DataTree::remove_writer(const std::shared_ptr<DataNode>& node, DataHandle& 
 std::vector<std::shared_ptr<DataNode>> DataTree::writers() {
   Lock lock(mutex_);
   std::vector<std::shared_ptr<DataNode>> open;
+  open.reserve(writers_.size());
   for (const auto& [node, handles] : writers_) open.push_back(node);
   return open;
 }

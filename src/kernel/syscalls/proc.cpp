@@ -157,8 +157,10 @@ Result<ProcessId> run(Kernel& kernel, const Caller& caller, const Spawn& args) {
   TRY(kernel.configuration().model(model));
   const Limits limits = TRY(limits_of(args, settings, *parent));
   const int priority = TRY(values::priority(args.priority.value_or(parent->priority), agent.get()));
-  const std::int64_t deadline =
-      TRY(values::deadline(args.deadline.value_or(""), kernel.clock().wall()));
+  std::int64_t deadline = agent == nullptr ? 0 : agent->deadline;
+  if (args.deadline) {
+    deadline = TRY(values::deadline(*args.deadline, kernel.clock().wall(), agent.get()));
+  }
   data.set("parent", parent->pid.value).set("name", args.name.value_or(""));
   data.set("user", parent->user).set("uid", parent->uid).set("gid", parent->gid);
   data.set("profile", profile).set("model", model);

@@ -51,15 +51,7 @@ Result<json::Value> parse_priority(const Change& change) {
 }
 
 Result<json::Value> parse_deadline(const Change& change) {
-  const std::int64_t deadline = TRY(values::deadline(change.word, change.kernel.clock().wall()));
-  const std::int64_t most = change.agent != nullptr ? change.agent->deadline : 0;
-  if (most != 0 && (deadline == 0 || deadline > most)) {
-    return fail(EPERM,
-                "deadline: an agent gives none beyond its own ({}); an earlier one than {} "
-                "would do",
-                text::shown(change.word), timestamp(most));
-  }
-  return deadline;
+  return TRY(values::deadline(change.word, change.kernel.clock().wall(), change.agent));
 }
 
 Result<json::Value> parse_cwd(const Change& change) {

@@ -56,7 +56,9 @@ Result<int> priority(std::int64_t value, const Process* agent) {
   return static_cast<int>(value);
 }
 
-Result<std::int64_t> deadline(std::string_view text, std::int64_t now) {
+namespace {
+
+Result<std::int64_t> moment_of(std::string_view text, std::int64_t now) {
   if (text.empty() || text == "0" || text == "none") return 0;
   const auto from_now = text::duration(text);
   const auto moment = parse_timestamp(text);
@@ -75,6 +77,17 @@ Result<std::int64_t> deadline(std::string_view text, std::int64_t now) {
               text::shown(text), timestamp(now));
 }
 
+}  // namespace
+
+Result<std::int64_t> deadline(std::string_view text, std::int64_t now, const Process* agent) {
+  const std::int64_t moment = TRY(moment_of(text, now));
+  const std::int64_t most = agent != nullptr ? agent->deadline : 0;
+  if (most == 0 || (moment != 0 && moment <= most)) return moment;
+  return fail(EPERM,
+              "deadline: an agent gives none beyond its own ({}); an earlier one than {} would do",
+              text::shown(text), timestamp(most));
+}
+
 Result<std::string> directory(const Kernel& kernel, const Caller& caller, std::string_view path,
                               std::string_view base) {
   const std::string plain = paths::normalise(path, base);
@@ -86,7 +99,8 @@ Result<std::string> directory(const Kernel& kernel, const Caller& caller, std::s
   // itself, or to what is not the caller's to know of.
   const auto attributes = kernel.paths().attributes(caller, plain);
   if (!attributes) {
-    return fail(attributes.error().code, "cwd {}: {}", plain, attributes.error().message);
+    errno = attributes.error().code;
+    return fail_errno("cwd " + plain);
   }
   if (!S_ISDIR(attributes->st_mode)) {
     return fail(ENOTDIR, "cwd: {} is no directory", plain);

@@ -17,8 +17,9 @@ Status check_name(std::string_view name);     // 1 to 64 of [a-z0-9-]
 Status check_message(std::string_view text);  // UTF-8, no NUL, not empty, at most 1 MiB
 // -20 to 19; EPERM for what comes before the agent that gives it (null: a person).
 Result<int> priority(std::int64_t value, const Process* agent);
-// "10m" from now or "2026-01-31T12:00:00Z"; "", "0" and "none" are 0: none. It must be to come.
-Result<std::int64_t> deadline(std::string_view text, std::int64_t now);
+// "10m" from now or "2026-01-31T12:00:00Z"; "", "0" and "none" are 0: none. It must be to come;
+// EPERM beyond that of the agent that gives it (null: a person).
+Result<std::int64_t> deadline(std::string_view text, std::int64_t now, const Process* agent);
 // A directory of the data trees that is there; relative to `base`.
 Result<std::string> directory(const Kernel& kernel, const Caller& caller, std::string_view path,
                               std::string_view base);

@@ -134,6 +134,22 @@ TEST_CASE("an agent gives a child no more priority than it has itself") {
   CHECK(t.person().call(proc::Spawn{.priority = -20}));
 }
 
+TEST_CASE("an agent gives a child no later deadline than it has itself, and its own without one") {
+  TestKernel t;
+  const ProcessId pid = t.spawn({.deadline = "1h"});
+  const auto child = [&](const std::string& deadline) {
+    return t.kernel().agent(pid).call(proc::Spawn{.deadline = deadline});
+  };
+  for (const char* const later : {"2h", "none"}) {
+    CAPTURE(later);
+    CHECK(child(later).error().code == EPERM);
+  }
+  CHECK(t.process(child("10m").value())->deadline < t.process(pid)->deadline);
+  const auto own = t.kernel().agent(pid).call(proc::Spawn{});
+  CHECK(t.process(own.value())->deadline == t.process(pid)->deadline);
+  CHECK(t.process(t.person().call(proc::Spawn{}).value())->deadline == 0);
+}
+
 TEST_CASE("an agent gives neither itself nor a child tools that its profile has not") {
   TestKernel t;
   Configuration& documents = t.kernel().configuration();
