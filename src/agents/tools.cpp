@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "kernel/setting_rows.h"
+#include "kernel/syscalls/values.h"
 
 namespace agentfs::agents {
 namespace {
@@ -49,14 +50,10 @@ consteval bool in_order(const std::array<ToolRow, 8>& rows) {
 static_assert(in_order(kTools),
               "tools: sorted, each once and known to profiles, with a syscall and a sentence");
 
-bool gives(const ProfileSettings& profile, std::string_view tool) {
-  return !profile.tools || std::ranges::find(*profile.tools, tool) != profile.tools->end();
-}
-
 std::vector<std::string> given_names(const ProfileSettings& profile) {
   std::vector<std::string> names;
   for (const ToolRow& tool : kTools) {
-    if (gives(profile, tool.name)) names.emplace_back(tool.name);
+    if (values::gives(profile, tool.name)) names.emplace_back(tool.name);
   }
   return names;
 }
@@ -92,7 +89,7 @@ json::Array tool_descriptions(const ProfileSettings& profile) {
   json::Array tools;
   for (const ToolRow& tool : kTools) {
     const SyscallEntry* entry = find_syscall(tool.syscall);
-    if (entry == nullptr || !gives(profile, tool.name)) continue;
+    if (entry == nullptr || !values::gives(profile, tool.name)) continue;
     json::Object function{
         {"name", tool.name}, {"description", tool.doc}, {"parameters", json_schema(entry->fields)}};
     tools.push_back(json::Object{{"type", "function"}, {"function", std::move(function)}});
@@ -105,7 +102,7 @@ Result<DecodedCall> decode_call(const std::string& tool, const std::string& argu
   DecodedCall call;
   call.tool = find_tool(tool);
   if (call.tool != nullptr) call.syscall = find_syscall(call.tool->syscall);
-  if (call.syscall == nullptr || !gives(profile, tool)) {
+  if (call.syscall == nullptr || !values::gives(profile, tool)) {
     const std::vector<std::string> names = given_names(profile);
     return fail(ENOENT, "{}: no such tool{}; there are {}", text::shown(tool),
                 text::did_you_mean(tool, names), names.empty() ? "none" : text::join(names, ", "));

@@ -140,8 +140,6 @@ def nothing_is_replaced_under_a_writer():
 
 def what_a_command_changed_takes_no_file_that_is_being_written():
     """Its work is taken over from an overlay; who has opened the file by then writes to that or is told."""
-    if os.geteuid() != 0:
-        return
     (mount / "etc/devices/local.toml").write_text('fs = "fast"\n')
     path = W / "shared"
     path.write_text("base\n")

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "backends/imports/host_drift.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <map>
 #include <set>
@@ -16,10 +13,8 @@ namespace agentfs::imports {
 Result<HostDirectory> source_of(const ImportRecords& records) {
   HostDirectory host = TRY(HostDirectory::open(records.source()));
   if (records.top() == 0 || records.count() == 0) return host;
-  const UniqueFd top = TRY(host.open("", O_PATH));
-  struct stat found{};
-  if (::fstat(top.get(), &found) != 0) return fail_errno(records.source());
-  if (found.st_ino == records.top() || !TRY(host.list("")).empty()) return host;
+  const bool is_known = TRY(host.look("")).inode == records.top();
+  if (is_known || !TRY(host.list("")).empty()) return host;
   return fail(ENODEV,
               "{}: is empty, and another directory than was imported; with its disk mounted, or "
               "what was imported back in its place, again would do",

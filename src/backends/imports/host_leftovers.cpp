@@ -16,7 +16,7 @@ namespace {
 struct Step {
   std::string path{};
   std::string temporary{};
-  bool comes = true;
+  bool comes = true;  // of an earlier version, what goes, too
 };
 
 std::vector<Step> steps_from_pairs(std::string_view text) {
@@ -56,9 +56,8 @@ bool is_in_place(const HostDirectory& host, const Step& step) {
 // behind it is another's to have removed.
 std::vector<Step>::const_iterator end_of_removals(const std::vector<Step>& steps,
                                                   const HostDirectory& host) {
-  const auto end = std::ranges::find(steps, "", &Step::path);
-  if (end == steps.end()) return steps.begin();  // of an earlier version
-  return std::find_if(steps.begin(), end, [&](const Step& step) {
+  return std::ranges::find_if(steps, [&](const Step& step) {
+    if (step.comes) return true;
     const auto now = host.look(step.path);
     return !now || now->exists();
   });

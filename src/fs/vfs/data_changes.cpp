@@ -236,8 +236,11 @@ Status DataChanges::write_once(const NodeRef& directory, const std::string& path
   note_put(directory, name, old, S_IFREG, written.has_value());
   // Of a merged text the process has not seen the other part.
   if (written && guard() != nullptr && !attempt.merged) {
-    Sight sight = knows ? guard()->now() : Sight{};
-    if (knows) sight.digest = fnv1a(made);
+    Sight sight;
+    if (knows) {
+      sight = guard()->now();
+      sight.digest = fnv1a(made);
+    }
     guard()->saw(request_.caller(), attempt.path, sight);
   }
   return lies_ready.as_of(path, std::move(written));

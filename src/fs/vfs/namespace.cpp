@@ -136,12 +136,12 @@ Result<struct stat> FileSystem::attributes(const Caller& caller, const std::stri
 
 Result<std::string> FileSystem::read(const Caller& caller, const std::string& path,
                                      std::uint64_t offset, std::uint64_t limit) {
-  WriteGuard* const guard = parts_->context->services.guard();
   LocalRequest request(caller);
   const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
-  Sight sight = at.in_data() && guard != nullptr ? guard->now() : Sight{};
+  WriteGuard* const guard = at.in_data() ? parts_->context->services.guard() : nullptr;
+  Sight sight = guard != nullptr ? guard->now() : Sight{};
   auto text = text_at(request, at, path, offset, limit);
-  if (at.in_data() && guard != nullptr && text && offset == 0 && limit == 0) {
+  if (guard != nullptr && text && offset == 0 && limit == 0) {
     sight.digest = fnv1a(*text);
     guard->saw(caller, at.path, sight);
   }

@@ -82,7 +82,6 @@ class VersionNode final : public Node {
   const RowInfo* row() const { return file_->row(); }
   const ContentRef& content() const { return content_; }
   // The size that a descriptor open for writing has given the text; -1 without one.
-  std::int64_t shown_size() const { return shown_size_.load(); }
   void show_size(std::int64_t size) { shown_size_.store(size); }
 
  private:

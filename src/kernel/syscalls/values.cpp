@@ -122,7 +122,7 @@ Result<ProfileSettings> profile(const Kernel& kernel, const Process* agent,
   if (!own->tools) return given;
   std::vector<std::string> more;
   for (const std::string& tool : given.tools.value_or(std::vector<std::string>())) {
-    if (std::ranges::find(*own->tools, tool) == own->tools->end()) more.push_back(tool);
+    if (!gives(*own, tool)) more.push_back(tool);
   }
   if (given.tools && more.empty()) return given;
   return fail(EPERM,
@@ -132,13 +132,15 @@ Result<ProfileSettings> profile(const Kernel& kernel, const Process* agent,
               agent->profile, agent->pid.value);
 }
 
+bool gives(const ProfileSettings& profile, std::string_view tool) {
+  return !profile.tools || std::ranges::find(*profile.tools, tool) != profile.tools->end();
+}
+
 Status may_use(const Kernel& kernel, const Caller& caller, std::string_view tool) {
   const ProcessRef agent = acting_agent(kernel, caller);
   if (agent == nullptr) return ok();
   const ProfileSettings profile = TRY(kernel.configuration().profile(agent->profile));
-  if (!profile.tools || std::ranges::find(*profile.tools, tool) != profile.tools->end()) {
-    return ok();
-  }
+  if (gives(profile, tool)) return ok();
   return fail(EPERM,
               "{}: {}, the profile of process {}, does not give that tool, nor another way to it",
               tool, agent->profile, agent->pid.value);

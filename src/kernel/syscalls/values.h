@@ -36,6 +36,7 @@ ProcessRef acting_agent(const Kernel& kernel, const Caller& caller);
 Result<ProfileSettings> profile(const Kernel& kernel, const Process* agent,
                                 const std::string& name);
 
+bool gives(const ProfileSettings& profile, std::string_view tool);
 // EPERM where an agent acts whose profile does not give it that tool.
 Status may_use(const Kernel& kernel, const Caller& caller, std::string_view tool);
 

@@ -76,6 +76,24 @@ class Thread {
   std::thread thread_;
 };
 
+// Two threads of this process at one path.
+struct ThreadsOfOne {
+  Status set(const Thread& thread) {
+    return conditions.set(own, path, {now, thread.number()}, [this] { return now; });
+  }
+  Result<ClaimNumber> meet(pid_t thread, bool goes_on = false) {
+    return conditions.meet(own, path, {.goes_on = goes_on, .thread = thread},
+                           [this] { return now; });
+  }
+
+  Conditions conditions;
+  std::uint64_t now = 5;
+  const std::string path = "/home/u/a";
+  const HostCaller own = process(::getpid());
+  Thread one;
+  Thread two;
+};
+
 TEST_CASE("a condition is used once, and a refusal is said twice where it is asked twice") {
   Conditions conditions;
   std::uint64_t now = 5;
@@ -128,25 +146,16 @@ TEST_CASE("of two with the same condition one publishes, and its end or failure 
 
 // The first to publish used up the one condition of all, and the others had none.
 TEST_CASE("of threads that publish at once each has its own condition, and its last alone") {
-  Conditions conditions;
-  std::uint64_t now = 5;
-  const auto look = [&] { return now; };
-  const std::string path = "/home/u/a";
-  const HostCaller own = process(::getpid());
-  Thread one;
-  Thread two;
-  const auto set = [&](const Thread& thread) {
-    return conditions.set(own, path, {now, thread.number()}, look);
-  };
-  for (const Thread* const thread : {&one, &one, &two}) REQUIRE(set(*thread));
-  CHECK(is_met(conditions.meet(own, path, {.thread = one.number()}, look)));
-  now = 6;
-  REQUIRE(set(one));
+  ThreadsOfOne t;
+  for (const Thread* const thread : {&t.one, &t.one, &t.two}) REQUIRE(t.set(*thread));
+  CHECK(is_met(t.meet(t.one.number())));
+  t.now = 6;
+  REQUIRE(t.set(t.one));
   for (int i = 0; i < 2; ++i) {
-    CHECK(code_of(conditions.meet(own, path, {.thread = two.number()}, look)) == ESTALE);
+    CHECK(code_of(t.meet(t.two.number())) == ESTALE);
   }
-  CHECK(is_met(conditions.meet(own, path, {.thread = own.pid}, look)));  // the pool's
-  CHECK_FALSE(conditions.awaits(own, path));
+  CHECK(is_met(t.meet(t.own.pid)));  // the pool's
+  CHECK_FALSE(t.conditions.awaits(t.own, t.path));
 }
 
 // Who came between the cut and the bytes had its own written over.
@@ -209,30 +218,19 @@ TEST_CASE("who has published many paths in place publishes the next as fast") {
 
 // It was its process alone that counted, and another of its threads cut what the first was writing.
 TEST_CASE("threads of one process are held to each other's claims") {
-  Conditions conditions;
-  std::uint64_t now = 5;
-  const auto look = [&] { return now; };
-  const std::string path = "/home/u/a";
-  const HostCaller own = process(::getpid());
-  Thread one;
-  Thread two;
-  const auto set = [&](const Thread& thread) {
-    return conditions.set(own, path, {now, thread.number()}, look);
-  };
-  const auto meet = [&](const Thread& thread) {
-    return conditions.meet(own, path, {.goes_on = true, .thread = thread.number()}, look);
-  };
-  REQUIRE(set(one));
-  REQUIRE(set(two));
-  const auto claim = meet(one);
+  ThreadsOfOne t;
+  const auto meet = [&](const Thread& thread) { return t.meet(thread.number(), true); };
+  REQUIRE(t.set(t.one));
+  REQUIRE(t.set(t.two));
+  const auto claim = meet(t.one);
   REQUIRE(is_met(claim));
-  CHECK(code_of(meet(two)) == ESTALE);
-  now = 6;
-  CHECK(set(two).error().code == ESTALE);
-  CHECK(set(one));
-  conditions.end(*claim);
-  REQUIRE(set(two));
-  CHECK(is_met(meet(two)));
+  CHECK(code_of(meet(t.two)) == ESTALE);
+  t.now = 6;
+  CHECK(t.set(t.two).error().code == ESTALE);
+  CHECK(t.set(t.one));
+  t.conditions.end(*claim);
+  REQUIRE(t.set(t.two));
+  CHECK(is_met(meet(t.two)));
 }
 
 TEST_CASE("a claim goes along with its file, and ends with the file's last name") {
