@@ -12,6 +12,7 @@
 #include "backends/imports/entry_bytes.h"
 #include "backends/imports/host_directory.h"
 #include "backends/imports/host_drift.h"
+#include "backends/imports/host_stores.h"
 #include "backends/imports/host_writer.h"
 #include "backends/imports/import_records.h"
 #include "backends/imports/lent_mark.h"
@@ -274,9 +275,10 @@ Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id,
 
 Status Imports::record(std::uint32_t id, const std::vector<HostDrift>& seen) {
   std::vector<Entry> entries;
-  entries.reserve(seen.size());
   for (const HostDrift& one : seen) entries.push_back({one.path, one.now});
-  return TRY(get(id))->append(entries);
+  const RecordsRef records = TRY(get(id));
+  settle_stores(*records, entries);
+  return records->append(entries);
 }
 
 Status Imports::mark(std::uint32_t id, const std::string& note) { return TRY(get(id))->mark(note); }
