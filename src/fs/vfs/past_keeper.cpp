@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/copy.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/kept_entry.h"
@@ -177,10 +178,8 @@ Kept WriteKeeper::take_unneeded(int file) {
   Lock lock(mutex_);
   struct stat now{};
   if (kept_.row.is_null() || ::fstat(file, &now) != 0) return {};
-  const bool is_as_found = now.st_size == found_.st_size &&
-                           now.st_mtim.tv_sec == found_.st_mtim.tv_sec &&
-                           now.st_mtim.tv_nsec == found_.st_mtim.tv_nsec;
-  return is_as_found ? std::exchange(kept_, Kept{}) : Kept{};
+  // By the time of change, too, which nobody sets back.
+  return is_as_it_was(found_, now) ? std::exchange(kept_, Kept{}) : Kept{};
 }
 
 bool WriteKeeper::has_kept() const {
