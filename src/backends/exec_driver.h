@@ -65,7 +65,9 @@ struct ExecReply {
 
 // Identity of a running command: known before its first instruction runs.
 struct ExecStarted {
-  pid_t host_pid = 0;               // first process inside, as the host numbers it
+  // The first process inside, as the host numbers it; without a sandbox, the one that all of the
+  // command comes from, and is below for as long as any of it lives.
+  pid_t host_pid = 0;
   std::uint64_t pid_namespace = 0;  // inode of its pid namespace; 0 without a sandbox
 };
 

@@ -23,7 +23,18 @@ struct HostCaller {
   std::string command{};  // its comm
   std::string session{};  // login session: "<sid>.<start time of its leader>"
   std::uint64_t pid_namespace = 0;
+  // Of the daemon's own children, the one that it is or comes from, where commands without a
+  // sandbox run; 0: none.
+  pid_t child = 0;
   std::vector<gid_t> groups{};  // where there is no pid: the supplementary ones of an agent's owner
+};
+
+// A command that runs on behalf of a process: what its processes are known by.
+struct CommandIdentity {
+  std::uint64_t pid_namespace = 0;  // of its sandbox; 0: it has none
+  pid_t supervisor = 0;             // without one, the daemon's child that all of it comes from
+  ProcessId process{};
+  std::string via{};  // "call:3", or "" for a person's own exec
 };
 
 // A value; cheap to copy. `process` acts: an agent, or the init process of a person. A request of

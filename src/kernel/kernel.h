@@ -41,13 +41,6 @@ class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
 class ErrorLog;       // kernel/error_log.h: the sentences behind /proc/<pid>/errors
 class Streams;        // kernel/streams.h: live text of runs behind /proc/<pid>/stream
 
-// A command that runs in a sandbox on behalf of a process.
-struct SandboxIdentity {
-  std::uint64_t pid_namespace = 0;
-  ProcessId process;
-  std::string via;  // "call:3", or "" for a person's own exec
-};
-
 // Threads: all may call all. Its own lock is never held while a backend, a listener or a
 // completion runs. Errors: ENOENT no such process, ESRCH it is dead or reaped, as the contract
 // says; ENOSPC and EIO when the journal cannot be written: then nothing has changed.
@@ -113,8 +106,9 @@ class Kernel {
   // Root, and who mounted: nothing of other users' is closed to these.
   bool is_ruler(uid_t uid) const;
   Author author(const Caller& caller) const;
-  void add_sandbox(const SandboxIdentity& identity);
-  void remove_sandbox(std::uint64_t pid_namespace);
+  void add_command(const CommandIdentity& identity);
+  void remove_command(const CommandIdentity& identity);
+  bool runs_unconfined() const;  // a command without a sandbox
   // Names that a person's own uid stands for: "root", "user1000".
   std::string user_name(uid_t uid) const;
 

@@ -65,14 +65,19 @@ std::string Kernel::user_name(uid_t uid) const {
   return state_->user_names.emplace(uid, std::move(name)).first->second;
 }
 
+const CommandIdentity* Kernel::State::command_of(const HostCaller& host) const {
+  const auto sandbox = sandboxes.find(host.pid_namespace);
+  if (sandbox != sandboxes.end()) return &sandbox->second;
+  const auto command = unconfined.find(host.child);
+  return command != unconfined.end() ? &command->second : nullptr;
+}
+
 Caller Kernel::identify(const HostCaller& host) {
   Caller caller{.kernel = this, .process = {}, .host = host, .path = {}, .via = {}};
   Lock lock(state_->mutex);
-  const auto sandbox = host.pid_namespace != 0 ? state_->sandboxes.find(host.pid_namespace)
-                                               : state_->sandboxes.end();
-  if (sandbox != state_->sandboxes.end()) {
-    caller.process = sandbox->second.process;
-    caller.via = sandbox->second.via;
+  if (const CommandIdentity* const command = state_->command_of(host)) {
+    caller.process = command->process;
+    caller.via = command->via;
   } else {
     caller.process = state_->fold.init_of(host.uid);
   }
@@ -195,18 +200,26 @@ Author Kernel::author(const Caller& caller) const {
   return author;
 }
 
-void Kernel::add_sandbox(const SandboxIdentity& identity) {
-  if (identity.pid_namespace == 0) return;
+void Kernel::add_command(const CommandIdentity& identity) {
   Lock lock(state_->mutex);
-  state_->sandboxes[identity.pid_namespace] = identity;
-  state_->stale_writes.count_commands(state_->sandboxes.size());
+  if (identity.pid_namespace != 0) state_->sandboxes[identity.pid_namespace] = identity;
+  if (identity.supervisor != 0) state_->unconfined[identity.supervisor] = identity;
+  state_->count_commands();
 }
 
-void Kernel::remove_sandbox(std::uint64_t pid_namespace) {
+void Kernel::remove_command(const CommandIdentity& identity) {
   Lock lock(state_->mutex);
-  state_->sandboxes.erase(pid_namespace);
-  state_->stale_writes.count_commands(state_->sandboxes.size());
+  state_->sandboxes.erase(identity.pid_namespace);
+  state_->unconfined.erase(identity.supervisor);
+  state_->count_commands();
 }
+
+void Kernel::State::count_commands() {
+  runs_unconfined = !unconfined.empty();
+  stale_writes.count_commands(sandboxes.size() + unconfined.size());
+}
+
+bool Kernel::runs_unconfined() const { return state_->runs_unconfined; }
 
 Status Kernel::may_control(const Caller& caller, const Process& process) const {
   const ProcessRef actor = find_process(caller.process);

@@ -106,7 +106,11 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   ProcessId wall_spent(ProcessId pid, std::int64_t now) const REQUIRES(mutex);
 
   // --- callers and trees
-  std::unordered_map<std::uint64_t, SandboxIdentity> sandboxes GUARDED_BY(mutex);
+  std::unordered_map<std::uint64_t, CommandIdentity> sandboxes GUARDED_BY(mutex);
+  std::unordered_map<pid_t, CommandIdentity> unconfined GUARDED_BY(mutex);  // by supervisor
+  std::atomic<bool> runs_unconfined = false;
+  const CommandIdentity* command_of(const HostCaller& host) const REQUIRES(mutex);
+  void count_commands() REQUIRES(mutex);
   mutable std::map<uid_t, std::string> user_names GUARDED_BY(mutex);
   mutable std::map<std::pair<uid_t, gid_t>, ExecUser> users GUARDED_BY(mutex);
   ExecUser user_of(const Process& process) const EXCLUDES(mutex);

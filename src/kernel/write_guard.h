@@ -55,7 +55,7 @@ class WriteGuard {
   virtual ~WriteGuard() = default;
 
   // --- agents: what each of their processes has seen
-  // Whether a sandboxed command runs: else only tools can be an agent's.
+  // Whether a command runs: else only tools can be an agent's.
   virtual bool watches() const = 0;
   virtual Sight now() const = 0;
   // Without a sequence: it has written there, and what it has seen is what it had seen before.

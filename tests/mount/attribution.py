@@ -219,13 +219,13 @@ rm by-directory/link; cat by-daemon by-orphan
 """
 
 
-def agent():
+def agent(name="w"):
     script_model("worker", {"tasks": [{"match": "*", "steps": [
         {"text": "I work.", "calls": [
             {"name": "write", "arguments": {"path": "by-tool", "text": "tool\n"}},
             {"name": "exec", "arguments": {"command": AGENT_COMMAND}}]},
         {"text": "Done: {{result:2}}"}]}]})
-    pid = spawn(name="worker", workspace="w", model="worker")
+    pid = spawn(name=f"worker-{name}", workspace=name, model="worker")
     after = journal_end()
     write("work\n", "proc", pid, "chat")
     answer = read("proc", pid, "wait")
@@ -237,12 +237,12 @@ def agent():
         expect_eq(row["by"], [pid, me], f"lineage of {row['kind']} {row['data']}")
         call = "call:1" if target(row).endswith("by-tool") else "call:2"
         expect_eq(row.get("via"), call, f"via of {row['kind']} {row['data']}")
-    seen = {os.path.relpath(path, "/workspaces/w") for row in rows
+    seen = {os.path.relpath(path, f"/workspaces/{name}") for row in rows
             for path in (row["data"]["path"], target(row))}
     wanted = {"by-tool", "by-shell", "by-directory", "by-directory/link", "by-agent.c",
               "by-program", "by-orphan", "by-map", "by-daemon"}
     expect_eq(wanted - seen, set(), "paths without a row")
-    commands = {row["data"]["path"].split("/w/")[1]: row["command"] for row in rows
+    commands = {row["data"]["path"].split(f"/{name}/")[1]: row["command"] for row in rows
                 if row["kind"] == "tree.create" and row["via"] == "call:2"}
     expect_eq((commands["by-map"], commands["by-daemon"], commands["by-orphan"],
                commands["by-shell"]), ("python3", "python3", "sh", "sh"), "commands")
@@ -250,6 +250,14 @@ def agent():
     late = [row for row in rows if row["seq"] > end["seq"]]
     expect_eq(brief(late), [], "changes told after the command was reported as ended")
     expect(all(row["host_pid"] > 0 for row in rows if row["via"] == "call:2"), "no host pid")
+
+
+def agent_without_a_sandbox():
+    os.mkdir(mnt("workspaces/v"))
+    with open(mnt("etc/devices/local.toml"), "w", encoding="utf-8") as file:
+        file.write('sandbox = "none"\n')
+    agent("v")
+    os.remove(mnt("etc/devices/local.toml"))
 
 
 def the_log_has_a_line_a_change_whatever_a_program_calls_itself():
@@ -290,5 +298,6 @@ def chain():
 
 
 main(setup, shells, attributes, tools, compiler, git_checkout, memory_map, a_process_that_changes_its_user, many_names,
-     reads_leave_nothing, control_writes, agent, the_log_has_a_line_a_change_whatever_a_program_calls_itself,
+     reads_leave_nothing, control_writes, agent,
+     agent_without_a_sandbox, the_log_has_a_line_a_change_whatever_a_program_calls_itself,
      names_that_change_places_are_told_apart_from_a_rename, person_in_the_sandbox, chain)

@@ -150,6 +150,16 @@ TEST_CASE("wire: a login session is one, and stays the same when its leader ends
   CHECK(resolver.resolve(login.child(), 0, 0).session == session);
 }
 
+TEST_CASE("wire: what a child of the daemon leaves behind comes from it, whatever its session") {
+  fuse::CallerResolver resolver;
+  const LoginSession child;
+  CHECK(resolver.resolve(child.child(), 0, 0).child == 0);  // not asked for
+  CHECK(resolver.resolve(child.child(), 0, 0, true).child == child.leader());
+  CHECK(resolver.resolve(child.leader(), 0, 0, true).child == child.leader());
+  CHECK(resolver.resolve(::getpid(), 0, 0, true).child == 0);
+  CHECK(resolver.resolve(::getppid(), 0, 0, true).child == 0);
+}
+
 TEST_CASE("wire: two login sessions are two") {
   fuse::CallerResolver resolver;
   const LoginSession first;

@@ -35,17 +35,34 @@ std::optional<std::string> read_name(const UniqueFd& fd) {
 // 0: its leader is in no namespace that we see, or has gone with all of it.
 pid_t session_of(pid_t thread) { return std::max(::getsid(thread), 0); }
 
-// When a process was started, in the units of /proc/<pid>/stat, proc(5).
-std::optional<std::uint64_t> start_of(pid_t pid) {
+// A number behind the command in /proc/<pid>/stat, proc(5).
+std::optional<std::uint64_t> stat_field(pid_t pid, std::size_t index) {
   const auto stat = file::read(fmt::format("/proc/{}/stat", pid));
   if (!stat) return std::nullopt;
   // The command may hold anything, so it ends at the last parenthesis.
   const auto close = stat->rfind(')');
   if (close == std::string::npos) return std::nullopt;
   const auto fields = text::words(std::string_view(*stat).substr(close + 1));
-  constexpr std::size_t kStarted = 19;
-  if (fields.size() <= kStarted) return std::nullopt;
-  return text::number<std::uint64_t>(fields[kStarted]);
+  if (fields.size() <= index) return std::nullopt;
+  return text::number<std::uint64_t>(fields[index]);
+}
+
+// When a process was started, in the units of that file.
+std::optional<std::uint64_t> start_of(pid_t pid) { return stat_field(pid, 19); }
+
+// Whom of the daemon's children a process is or comes from; 0: none. One on the way that ends just
+// now leaves its children to another, whom they name then.
+pid_t child_above(pid_t process) {
+  constexpr int kMostSteps = 4096;
+  pid_t at = process;
+  for (int step = 0; step < kMostSteps && at > 0; ++step) {
+    const auto parent = stat_field(at, 1);
+    if (!parent && at == process) return 0;
+    const auto above = parent ? static_cast<pid_t>(*parent) : process;
+    if (above == ::getpid()) return at;
+    at = above;
+  }
+  return 0;
 }
 
 pid_t thread_group(pid_t thread) {
@@ -73,7 +90,7 @@ std::string CallerResolver::session_key(pid_t session, pid_t group) {
   return fmt::format("{}.{}", session, found != leaders_.end() ? found->second : 0);
 }
 
-HostCaller CallerResolver::resolve(pid_t thread, uid_t uid, gid_t gid) {
+HostCaller CallerResolver::resolve(pid_t thread, uid_t uid, gid_t gid, bool with_child) {
   HostCaller caller;
   caller.uid = uid;
   caller.gid = gid;
@@ -89,6 +106,12 @@ HostCaller CallerResolver::resolve(pid_t thread, uid_t uid, gid_t gid) {
     }
     known = look_up(thread, std::move(name));
   }
+  if (with_child && !known->child) {
+    auto fresh = std::make_shared<Known>(*known);
+    fresh->child = child_above(known->group);
+    known = keep(thread, std::move(fresh));
+  }
+  caller.child = known->child.value_or(0);
   caller.command = *std::move(command);
   caller.pid = known->group;
   caller.session = known->session;
@@ -110,6 +133,11 @@ std::shared_ptr<const CallerResolver::Known> CallerResolver::look_up(
   fresh->group = thread_group(thread);
   fresh->session = session_key(fresh->session_id, fresh->group);
   fresh->pid_namespace = pid_namespace(thread);
+  return keep(thread, std::move(fresh));
+}
+
+std::shared_ptr<const CallerResolver::Known> CallerResolver::keep(
+    pid_t thread, std::shared_ptr<const Known> fresh) {
   decltype(known_) dropped;  // its descriptors are closed after the lock
   Lock lock(mutex_);
   if (known_.size() >= kLimit) dropped.swap(known_);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -22,7 +23,8 @@ namespace agentfs::fuse {
 class CallerResolver {
  public:
   // pid 0, or one that has gone: what is known is uid and gid alone.
-  HostCaller resolve(pid_t thread, uid_t uid, gid_t gid);
+  // `with_child`: HostCaller::child, too.
+  HostCaller resolve(pid_t thread, uid_t uid, gid_t gid, bool with_child = false);
 
  private:
   struct Known {
@@ -31,11 +33,13 @@ class CallerResolver {
     pid_t group = 0;
     std::string session;
     std::uint64_t pid_namespace = 0;
+    std::optional<pid_t> child{};  // where it has been asked for: it stays what it is
   };
   static constexpr std::size_t kLimit = 256;  // of descriptors
   static constexpr std::size_t kLeaders = 4096;
   std::string session_key(pid_t session, pid_t group);
   std::shared_ptr<const Known> find(pid_t thread);
+  std::shared_ptr<const Known> keep(pid_t thread, std::shared_ptr<const Known> fresh);
   std::shared_ptr<const Known> look_up(pid_t thread, std::shared_ptr<const UniqueFd> name);
 
   Mutex<Rank::object> mutex_;

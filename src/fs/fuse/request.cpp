@@ -14,7 +14,9 @@ FuseRequest::FuseRequest(fuse_req_t request, vfs::Services& services, CallerReso
       way_(way) {}
 
 const HostCaller& FuseRequest::host() const {
-  if (!host_) host_ = resolver_.resolve(context_.pid, context_.uid, context_.gid);
+  if (!host_) {
+    host_ = resolver_.resolve(context_.pid, context_.uid, context_.gid, services_.asks_for_child());
+  }
   return *host_;
 }
 

@@ -12,6 +12,7 @@ class KernelServices final : public vfs::Services {
  public:
   explicit KernelServices(Kernel& kernel) : kernel_(kernel) {}
   Caller identify(const HostCaller& host) override { return kernel_.identify(host); }
+  bool asks_for_child() override { return kernel_.runs_unconfined(); }
   Result<Caller> ensure_caller(const HostCaller& host) override {
     return kernel_.ensure_caller(host);
   }

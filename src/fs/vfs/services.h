@@ -50,6 +50,7 @@ class Services {
  public:
   virtual ~Services() = default;
   virtual Caller identify(const HostCaller& host) = 0;
+  virtual bool asks_for_child() { return false; }  // whether identify() looks at HostCaller::child
   virtual Result<Caller> ensure_caller(const HostCaller& host) = 0;
   // The sentence becomes the newest line of the caller's errors.
   virtual void note_error(const Caller& caller, std::string_view path, const Error& error) = 0;

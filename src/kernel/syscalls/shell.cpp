@@ -144,8 +144,16 @@ struct Running {
   ExecRequest request;
   Completion<std::string> done;
   std::optional<FastRun> fast{};
-  std::string note{};  // why it is not on an overlay after all
-  std::atomic<std::uint64_t> pid_namespace = 0;
+  std::string note{};                            // why it is not on an overlay after all
+  std::atomic<std::uint64_t> pid_namespace = 0;  // where it has a sandbox
+  std::atomic<pid_t> supervisor = 0;             // where it has none
+
+  CommandIdentity identity() const {
+    return {.pid_namespace = pid_namespace,
+            .supervisor = supervisor,
+            .process = caller.process,
+            .via = caller.via};
+  }
 };
 using RunningRef = std::shared_ptr<Running>;
 
@@ -269,12 +277,11 @@ void run(Kernel& kernel, const Caller& caller, const Exec& args,
   }
   const auto started = [run](const ExecStarted& begun) {
     run->pid_namespace = begun.pid_namespace;
-    run->kernel.add_sandbox({.pid_namespace = begun.pid_namespace,
-                             .process = run->caller.process,
-                             .via = run->caller.via});
+    if (begun.pid_namespace == 0) run->supervisor = begun.host_pid;
+    run->kernel.add_command(run->identity());
   };
   Completion<ExecReply> ended([run](Result<ExecReply> reply) {
-    run->kernel.remove_sandbox(run->pid_namespace);
+    run->kernel.remove_command(run->identity());
     if (run->fast) return end_fast(run, std::move(reply));
     finish(run, reply, nullptr);
   });
