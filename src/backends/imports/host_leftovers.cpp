@@ -3,46 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <ranges>
 
+#include "backends/imports/host_drift.h"
+#include "backends/imports/host_steps.h"
 #include "backends/imports/host_writer.h"
-#include "base/temporary_name.h"
+#include "base/log.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
 namespace {
-
-// Without a path: what goes is before it, what comes behind.
-struct Step {
-  std::string path{};
-  std::string temporary{};
-  bool comes = true;  // of an earlier version, what goes, too
-};
-
-std::vector<Step> steps_from_pairs(std::string_view text) {
-  std::vector<Step> steps;
-  const auto words = text::split(text, '\0');
-  for (std::size_t i = 0; i + 1 < words.size(); i += 2) {
-    steps.push_back({std::string(words[i]), std::string(words[i + 1])});
-  }
-  const auto end = std::ranges::find(steps, "", &Step::path);
-  if (end == steps.end()) return steps;  // of an earlier version
-  for (auto step = steps.begin(); step != end; ++step) step->comes = false;
-  return steps;
-}
-
-std::vector<Step> steps_from(std::string_view text) {
-  if (text.starts_with(kPairs)) return steps_from_pairs(text.substr(1));
-  std::vector<Step> steps;
-  for (const std::string_view word : text::split(text, '\0')) {
-    const bool is_temporary = is_temporary_name(text::last_part(word));
-    if (!is_temporary && !word.empty()) steps.push_back({std::string(word), {}});
-    if (!is_temporary) continue;
-    if (steps.empty() || !steps.back().temporary.empty()) steps.emplace_back();
-    steps.back().temporary = word;
-  }
-  return steps;
-}
 
 // Its file is gone from a directory that is there.
 bool is_in_place(const HostDirectory& host, const Step& step) {
@@ -75,19 +46,53 @@ std::vector<std::string> made_of(const std::vector<Step>& steps, const HostDirec
   return made;
 }
 
+bool is_ours(const Step& step, const Result<FileState>& now) {
+  if (!now) return false;
+  return !step.ours || std::ranges::any_of(*step.ours, [&](const FileState& one) {
+    return has_same_bytes(one, *now);
+  });
+}
+
+void remove_at(const HostDirectory::Place& place) {
+  ::unlinkat(place.directory.get(), place.name.c_str(), 0);
+}
+
+// What somebody saved at the path was moved out of it to be looked at, which a crash prevented. It
+// goes back where nothing but ours has come to its place.
+bool put_back(const HostDirectory& host, const Step& step, const HostDirectory::Place& from) {
+  const auto to = host.place(step.path);
+  if (!to) return false;
+  if (rename_with(from, *to, RENAME_NOREPLACE) == 0) return true;
+  const auto there = host.look(step.path);
+  const bool is_staged =
+      step.comes && !step.ours->empty() && there && has_same_bytes(step.ours->front(), *there);
+  if (!is_staged || rename_with(from, *to, RENAME_EXCHANGE) != 0) return false;
+  if (is_ours(step, host.look(step.temporary))) remove_at(from);
+  return true;
+}
+
+void settle_temporary(const HostDirectory& host, const Step& step, bool has_begun) {
+  const auto place = host.place(step.temporary);
+  const auto now = host.look(step.temporary);
+  if (!place || (now && !now->exists())) return;
+  if (!has_begun || is_ours(step, now)) return remove_at(*place);
+  if (put_back(host, step, *place)) return;
+  log::warning("{}: is what somebody saved as {} while a commit was written there",
+               host.shown(step.temporary), host.shown(step.path));
+}
+
 Status remove_temporaries(const ImportRecords& records) {
   const bool has_begun = file::exists(steps_of(records));
   const std::string intent = has_begun ? steps_of(records) : intent_of(records);
   if (!file::exists(intent)) return ok();
   const std::vector<Step> steps = steps_from(TRY(file::read(intent)));
-  const auto host = HostDirectory::open(records.source());
+  const auto host = source_of(records);
   if (!host) return ok();
   if (has_begun) TRY(records.add_written(made_of(steps, *host)));
   for (const Step& step : steps) {
-    if (step.temporary.empty()) continue;
-    const auto place = host->place(step.temporary);
-    if (place) ::unlinkat(place->directory.get(), place->name.c_str(), 0);
+    if (!step.temporary.empty()) settle_temporary(*host, step, has_begun);
   }
+  if (has_begun && file::exists(intent_of(records))) TRY(file::remove(intent_of(records)));
   return file::remove(intent);
 }
 

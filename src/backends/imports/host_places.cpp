@@ -9,15 +9,17 @@
 #include <utility>
 
 #include "backends/imports/host_writer.h"
+#include "base/log.h"
 #include "base/permissions.h"
 
 namespace agentfs::imports {
-namespace {
 
 int rename_with(const HostDirectory::Place& from, const HostDirectory::Place& to, unsigned flags) {
   return ::renameat2(from.directory.get(), from.name.c_str(), to.directory.get(), to.name.c_str(),
                      flags);
 }
+
+namespace {
 
 // Never over what came meanwhile; filesystems that cannot tell are asked before.
 int rename_into(const HostDirectory::Place& from, const HostDirectory::Place& to) {
@@ -52,15 +54,26 @@ Status HostWriter::let_go(const Item& item, std::string& away, const HostDirecto
   const bool is_same = now && has_same_bytes(item.now, *now) &&
                        (item.now.mode & kPermissions) == (now->mode & kPermissions);
   if (is_same) {
-    if (::unlinkat(there.directory.get(), there.name.c_str(), 0) != 0) {
-      return fail_errno(host_.shown(away));
-    }
-    away.clear();
+    const bool is_gone = ::unlinkat(there.directory.get(), there.name.c_str(), 0) == 0;
+    if (!is_gone) log::warning("{}", fail_errno(host_.shown(away)).error().message);
+    if (is_gone) away.clear();
     return ok();
   }
-  if (rename_with(there, place, back) == 0) return changed_meanwhile(host_, path);
-  return fail(EBUSY, "{}: changed while this was written, and is {} now; `rebase` takes that over",
-              host_.shown(path), host_.shown(std::exchange(away, {})));
+  if (rename_with(there, place, back) != 0) {
+    return fail(EBUSY,
+                "{}: changed while this was written, and is {} now; `rebase` takes that over",
+                host_.shown(path), host_.shown(std::exchange(away, {})));
+  }
+  const auto again = host_.look(away);
+  if (again && (!again->exists() || has_same_bytes(item.staged, *again))) {
+    return changed_meanwhile(host_, path);
+  }
+  // In the place of what had come there, or into that.
+  return fail(
+      EBUSY,
+      "{}: changed while this was written, twice: what was saved last is {}; `rebase` takes "
+      "both over",
+      host_.shown(path), host_.shown(std::exchange(away, {})));
 }
 
 Status HostWriter::remove(Item& item) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <ranges>
 
+#include "backends/imports/host_drift.h"
 #include "base/permissions.h"
 #include "base/text.h"
 
@@ -83,7 +84,7 @@ Status HostRights::mend(const ImportRecords& records) {
   const std::string note = note_of(records);
   if (!file::exists(note)) return ok();
   const std::string text = TRY(file::read(note));
-  const auto host = HostDirectory::open(records.source());
+  const auto host = source_of(records);
   if (!host) return ok();
   const auto lines = text::split(text, '\0');
   for (const std::string_view line : lines | std::views::reverse) {

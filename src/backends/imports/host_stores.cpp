@@ -42,9 +42,7 @@ void wait_for_next(std::int64_t changed) {
   }
 }
 
-}  // namespace
-
-void settle_stores(const ImportRecords& records, const std::vector<Entry>& seen) {
+void settle(const ImportRecords& records, const std::vector<Entry>& seen) {
   const std::int64_t since = nanoseconds_of(file_clock()) - kWrittenBack;
   std::vector<std::string> fresh;
   std::int64_t newest = since;
@@ -59,6 +57,16 @@ void settle_stores(const ImportRecords& records, const std::vector<Entry>& seen)
   write_back(*host, fresh, SYNC_FILE_RANGE_WRITE);
   write_back(*host, fresh, SYNC_FILE_RANGE_WRITE_AND_WAIT);
   wait_for_next(newest);
+}
+
+}  // namespace
+
+Status record_settled(ImportRecords& records, const std::vector<HostDrift>& seen) {
+  std::vector<Entry> entries;
+  entries.reserve(seen.size());
+  for (const HostDrift& one : seen) entries.push_back({one.path, one.now});
+  settle(records, entries);
+  return records.append(entries);
 }
 
 }  // namespace agentfs::imports

@@ -8,11 +8,11 @@
 
 namespace agentfs::imports {
 
-// A store through a mapping moves the times of its file where it is the first into a page since
-// that was written back, and two writes within one tick of the clock have one time. When this
-// returns, whatever is written to these files from then on gives them other times than they are
-// seen with, and what was written before is what they hold. A tmpfs never moves the times of what
-// is mapped; a disk that cannot write back is waited for no longer than its answer takes.
-void settle_stores(const ImportRecords& records, const std::vector<Entry>& seen);
+// What record() of ImportStore promises. A store through a mapping moves the times of its file
+// where it is the first into a page since that was written back, and two writes within one tick of
+// the clock have one time. When this returns, whatever is written to these files from then on gives
+// them other times than they are recorded with, and what was written before is what they hold. (A
+// tmpfs never moves the times of what is mapped.)
+Status record_settled(ImportRecords& records, const std::vector<HostDrift>& seen);
 
 }  // namespace agentfs::imports

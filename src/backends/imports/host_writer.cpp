@@ -85,29 +85,38 @@ std::string HostWriter::nearest_directory(const std::string& path) const {
 }
 
 Status HostWriter::choose_temporaries() {
-  std::string intent(1, kPairs);
-  const auto add = [&](const std::string& path, const std::string& temporary) {
-    intent.append(path).push_back('\0');
-    intent.append(temporary).push_back('\0');
-  };
   const auto name_in = [&](const std::string& directory) {
     return (directory.empty() ? "" : directory + "/") + ready_.emplace_back().text();
   };
-  for (Item& item : items_ | std::views::reverse) {
-    const std::string& path = item.change->path;
-    if (!must_go(item.now, *item.change)) continue;
-    if (!item.now.is_directory()) item.away = name_in(std::string(text::parent_part(path)));
-    add(path, item.away);
-  }
-  add("", "");
   for (Item& item : items_) {
     const std::string& path = item.change->path;
-    if (!item.change->to.exists()) continue;
+    const bool goes = must_go(item.now, *item.change) && !item.now.is_directory();
+    if (goes) item.away = name_in(std::string(text::parent_part(path)));
     if (is_renamed_into_place(*item.change)) item.temporary = name_in(nearest_directory(path));
-    add(path, item.temporary);
   }
-  TRY(file::replace(intent_of(records_), intent, 0600));
+  TRY(file::replace(intent_of(records_), text_of(steps()), 0600));
   intent_ = true;
+  return ok();
+}
+
+std::vector<Step> HostWriter::steps() const {
+  std::vector<Step> steps;
+  using States = std::vector<FileState>;
+  for (const Item& item : items_ | std::views::reverse) {
+    if (!must_go(item.now, *item.change)) continue;
+    steps.push_back({item.change->path, item.away, false, States{item.now}});
+  }
+  for (const Item& item : items_) {
+    if (!item.change->to.exists()) continue;
+    steps.push_back({item.change->path, item.temporary, true, States{item.staged, item.now}});
+  }
+  return steps;
+}
+
+Status HostWriter::note_staged(Item& item, int file) const {
+  struct stat staged{};
+  if (::fstat(file, &staged) != 0) return fail_errno(host_.shown(item.change->path));
+  item.staged = state_from(staged);
   return ok();
 }
 
@@ -175,14 +184,17 @@ Status HostWriter::stage_one(Item& item) {
       return fail_errno(host_.shown(item.change->path));
     }
     const UniqueFd made = TRY(take_new(item, place, since));
-    if (::utimensat(made.get(), "", times, AT_EMPTY_PATH) == 0) return ok();
+    if (::utimensat(made.get(), "", times, AT_EMPTY_PATH) == 0) {
+      return note_staged(item, made.get());
+    }
     return fail_errno(host_.shown(item.change->path));
   }
   const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   const UniqueFd made(::openat(directory, place.name.c_str(), flags, kNewFile));
   if (!made) return fail_errno(host_.shown(item.change->path));
   TRY(remove_acls(made.get()));
-  return fill(*item.change, item.now, made.get());
+  TRY(fill(*item.change, item.now, made.get()));
+  return note_staged(item, made.get());
 }
 
 Status HostWriter::stage() {
@@ -308,9 +320,7 @@ Status HostWriter::sync() const {
 // What opens directories, first; what goes, from below; what comes, from above; what closes
 // directories, in the end.
 Status HostWriter::apply() {
-  if (intent_ && ::rename(intent_of(records_).c_str(), steps_of(records_).c_str()) != 0) {
-    return fail_errno(steps_of(records_));
-  }
+  TRY(file::replace(steps_of(records_), text_of(steps()), 0600));
   std::size_t done = 0;
   std::size_t begun = 0;  // gone, for what is of another type
   const auto said = [&](const Status& status) -> Status {

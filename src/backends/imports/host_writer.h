@@ -12,6 +12,7 @@
 
 #include "backends/imports/host_directory.h"
 #include "backends/imports/host_rights.h"
+#include "backends/imports/host_steps.h"
 #include "backends/imports/import_records.h"
 #include "backends/imports/ready_names.h"
 #include "base/permissions.h"
@@ -43,6 +44,7 @@ class HostWriter {
     std::string away{};                   // where what goes is looked at; "" of a directory
     std::optional<Number> directory{};    // that it was made in, where that is held
     std::optional<std::uint64_t> made{};  // the inode of what is new
+    FileState staged{};                   // of its temporary file
   };
 
   bool is_half_made(const HostChange& change, const FileState& now) const;
@@ -51,10 +53,12 @@ class HostWriter {
   Status check_removals();
   Status check_rights();
   Status choose_temporaries();
+  std::vector<Step> steps() const;
   Status stage_one(Item& item);
   Status hold(Item& item, const HostDirectory::Place& place);
   void remove_temporary(const Item& item) const;
   Status fill(const HostChange& change, const FileState& now, int file) const;
+  Status note_staged(Item& item, int file) const;
   Status let_go(const Item& item, std::string& away, const HostDirectory::Place& place,
                 unsigned back) const;
   Status remove(Item& item);
@@ -100,12 +104,10 @@ bool is_anothers_removal(const HostChange& change, const FileState& recorded,
 // Whether a path that is `now` is what the change makes of it.
 Result<bool> is_made(const HostDirectory& host, const HostChange& change, const FileState& now);
 
-// Files that tell what a write() is about to do, and then, that it does it (ImportRecords). After
-// kPairs they have pairs of a path and its temporary file, or "", each ended by NUL, a pair of two
-// "" after what is to go, whose temporary file is what goes itself, on its way; those of earlier
-// versions had no such pair, and before that began with no such byte, and told temporary files by
-// the form of their names.
-inline constexpr char kPairs = '\0';
+// renameat2(2).
+int rename_with(const HostDirectory::Place& from, const HostDirectory::Place& to, unsigned flags);
+
+// Files that tell what a write() is about to do, and then, that it does it (host_steps.h).
 inline std::string intent_of(const ImportRecords& records) {
   return records.directory() + "/writing";
 }

@@ -19,25 +19,13 @@ namespace {
 std::string line_of(const Entry& entry) {
   json::Value value;
   json::set_bytes(value, "path", entry.path);
-  const FileState& state = entry.state;
-  if (state.exists()) {
-    value.set("mode", state.mode).set("inode", state.inode).set("size", state.size);
-    value.set("modified", state.modified).set("changed", state.changed);
-    if (state.made != 0) value.set("made", state.made);
-  }
+  put_state(value, entry.state);
   return json::dump(value) + "\n";
 }
 
 Result<Entry> entry_from(std::string_view line) {
   const json::Value value = TRY(json::parse(line));
-  Entry entry{.path = json::bytes_of(value, "path")};
-  entry.state.mode = static_cast<mode_t>(value["mode"].number());
-  entry.state.inode = static_cast<std::uint64_t>(value["inode"].number());
-  entry.state.size = value["size"].number();
-  entry.state.modified = value["modified"].number();
-  entry.state.changed = value["changed"].number();
-  entry.state.made = value["made"].number();
-  return entry;
+  return Entry{json::bytes_of(value, "path"), state_in(value)};
 }
 
 }  // namespace
@@ -59,6 +47,24 @@ bool has_same_bytes(const FileState& one, const FileState& other) {
          one.modified == other.modified;
 }
 
+void put_state(json::Value& value, const FileState& state) {
+  if (!state.exists()) return;
+  value.set("mode", state.mode).set("inode", state.inode).set("size", state.size);
+  value.set("modified", state.modified).set("changed", state.changed);
+  if (state.made != 0) value.set("made", state.made);
+}
+
+FileState state_in(const json::Value& value) {
+  FileState state;
+  state.mode = static_cast<mode_t>(value["mode"].number());
+  state.inode = static_cast<std::uint64_t>(value["inode"].number());
+  state.size = value["size"].number();
+  state.modified = value["modified"].number();
+  state.changed = value["changed"].number();
+  state.made = value["made"].number();
+  return state;
+}
+
 FileState state_from(const struct stat& attributes) {
   FileState state;
   state.mode = attributes.st_mode;
@@ -71,16 +77,15 @@ FileState state_from(const struct stat& attributes) {
 }
 
 Result<std::shared_ptr<ImportRecords>> ImportRecords::create(const std::string& directory,
-                                                             const std::string& source) {
+                                                             const std::string& source,
+                                                             const FileState& top) {
   TRY(file::make_directories(directory + "/kept", 0700));
   TRY(file::replace(directory + "/entries", "", 0600));
   json::Value about;
   json::set_bytes(about, "source", source);
-  struct stat top{};
-  if (::stat(source.c_str(), &top) != 0) top.st_ino = 0;
-  about.set("inode", top.st_ino);
+  about.set("inode", top.inode).set("made", top.made);
   TRY(file::replace(directory + "/about", json::dump(about) + "\n", 0600));
-  return std::shared_ptr<ImportRecords>(new ImportRecords(directory, source, top.st_ino));
+  return std::shared_ptr<ImportRecords>(new ImportRecords(directory, source, top));
 }
 
 // `about` comes last. Where it was lost later there are records, or what was kept.
@@ -98,8 +103,7 @@ bool ImportRecords::is_unmade(const std::string& directory) {
 Result<std::shared_ptr<ImportRecords>> ImportRecords::load(const std::string& directory) {
   const json::Value about = TRY(json::parse(TRY(file::read(directory + "/about"))));
   std::shared_ptr<ImportRecords> records(
-      new ImportRecords(directory, json::bytes_of(about, "source"),
-                        static_cast<std::uint64_t>(about["inode"].number())));
+      new ImportRecords(directory, json::bytes_of(about, "source"), state_in(about)));
   const std::string name = directory + "/entries";
   const std::string text = TRY(file::read(name));
   const std::size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;

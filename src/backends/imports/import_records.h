@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backends/import_store.h"
+#include "base/json.h"
 #include "base/mutex.h"
 
 namespace agentfs::imports {
@@ -35,26 +36,31 @@ bool has_same_bytes(const FileState& one, const FileState& other);
 
 FileState state_from(const struct stat& attributes);
 
+// As members of a JSON value; of one that does not exist, none.
+void put_state(json::Value& value, const FileState& state);
+FileState state_in(const json::Value& value);
+
 // Threads: all; append() is one at a time. Lives below `directory`:
-//   about     {"source": path, "inode": of that directory}
+//   about     {"source": path, "inode": of that directory, "made": when that was made}
 //   entries   one JSON value a line, numbered from 0
 //   kept/<n>  the bytes of entry n, where the source may have changed
 //   mark      {"entries": how many there were, "note": text}, while it is not known yet whether
 //             those after it count (ImportStore::mark())
-//   writing   the steps of a write() under way, in order: a path, NUL, its temporary file or
-//             nothing, NUL; called applying once the first of them may have been made
+//   writing   the steps of a write() that is about to begin, in order (host_steps.h)
+//   applying  the same, once the first of them may have been made
 //   written   what such have made since the mark, each path with a NUL
 class ImportRecords {
  public:
   static Result<std::shared_ptr<ImportRecords>> create(const std::string& directory,
-                                                       const std::string& source);
+                                                       const std::string& source,
+                                                       const FileState& top = {});
   static Result<std::shared_ptr<ImportRecords>> load(const std::string& directory);
 
   // What create() left when it was cut short: nothing can be lent of that.
   static bool is_unmade(const std::string& directory);
 
   const std::string& source() const { return source_; }
-  std::uint64_t top() const { return top_; }  // the inode of that directory then; 0: not known
+  const FileState& top() const { return top_; }  // of that directory then; inode 0: not known
   const std::string& directory() const { return directory_; }
   std::string kept_directory() const { return directory_ + "/kept"; }
   std::string kept_name(std::size_t number) const;
@@ -83,7 +89,7 @@ class ImportRecords {
   Status add_written(const std::vector<std::string>& paths) const;
 
  private:
-  ImportRecords(std::string directory, std::string source, std::uint64_t top)
+  ImportRecords(std::string directory, std::string source, const FileState& top)
       : directory_(std::move(directory)), source_(std::move(source)), top_(top) {}
   struct Mark {
     std::size_t entries = 0;
@@ -97,7 +103,7 @@ class ImportRecords {
 
   const std::string directory_;
   const std::string source_;
-  const std::uint64_t top_;
+  const FileState top_;
   mutable Mutex<Rank::store> mutex_;
   std::vector<Entry> entries_ GUARDED_BY(mutex_);
   std::map<std::string, std::size_t> newest_ GUARDED_BY(mutex_);  // of what is there

@@ -223,14 +223,14 @@ Status Imports::copy(int from, int to) const {
 // --- imports
 
 Result<std::uint32_t> Imports::add(const std::string& source) {
-  (void)TRY(HostDirectory::open(source));
+  const FileState top = TRY(TRY(HostDirectory::open(source)).look(""));
   TRY(file::make_directories(directory_, 0700));
   std::uint32_t id = 0;
   {
     const Lock lock(mutex_);
     id = next_++;
   }
-  auto records = ImportRecords::create(directory_of(id), source);
+  auto records = ImportRecords::create(directory_of(id), source, top);
   if (!records) {
     remove(id);
     return std::unexpected(std::move(records).error());
@@ -274,11 +274,7 @@ Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id,
 }
 
 Status Imports::record(std::uint32_t id, const std::vector<HostDrift>& seen) {
-  std::vector<Entry> entries;
-  for (const HostDrift& one : seen) entries.push_back({one.path, one.now});
-  const RecordsRef records = TRY(get(id));
-  settle_stores(*records, entries);
-  return records->append(entries);
+  return record_settled(*TRY(get(id)), seen);
 }
 
 Status Imports::mark(std::uint32_t id, const std::string& note) { return TRY(get(id))->mark(note); }
@@ -336,6 +332,8 @@ Result<std::string> Imports::read_link(std::uint32_t id, const std::string& path
 
 Result<ImportStore::Kept> Imports::keep(std::uint32_t id, const std::vector<std::string>& paths) {
   const RecordsRef records = TRY(get(id));
+  const auto host = source_of(*records);
+  if (!host && host.error().code == ENODEV) return std::unexpected(host.error());
   Kept all;
   for (const std::string& path : records->with_links(paths)) {
     const auto number = records->find(path);
