@@ -140,18 +140,36 @@ Status remove_acls(int file, const Xattrs& but) {
   return ok();
 }
 
-void copy_xattrs(int from, int to) {
-  static_cast<void>(remove_acls(to));
-  each_xattr(from, [&](const std::string& name, std::string_view value) {
-    static_cast<void>(::fsetxattr(to, name.c_str(), value.data(), value.size(), 0));
-  });
+bool is_of_disk(int code) {
+  return code == ENOSPC || code == EDQUOT || code == EIO || code == EROFS;
 }
 
-void copy_unseen_xattrs(int from, int to) {
+namespace {
+
+// Of a call that has just set errno, or not.
+Status unless_of_disk(int done, std::string_view what) {
+  return done == 0 || !is_of_disk(errno) ? ok() : fail_errno(what);
+}
+
+Status copy_some_xattrs(int from, int to, bool (*is_wanted)(std::string_view name)) {
+  Status copied;
   each_xattr(from, [&](const std::string& name, std::string_view value) {
-    if (!goes_unseen(name)) return;
-    static_cast<void>(::fsetxattr(to, name.c_str(), value.data(), value.size(), 0));
+    if (!copied || !is_wanted(name)) return;
+    const int done = ::fsetxattr(to, name.c_str(), value.data(), value.size(), 0);
+    copied = unless_of_disk(done, name);
   });
+  return copied;
+}
+
+}  // namespace
+
+Status copy_xattrs(int from, int to) {
+  static_cast<void>(remove_acls(to));
+  return copy_some_xattrs(from, to, [](std::string_view) { return true; });
+}
+
+Status copy_unseen_xattrs(int from, int to) {
+  return copy_some_xattrs(from, to, [](std::string_view name) { return goes_unseen(name); });
 }
 
 FileCapabilities::FileCapabilities(int file) {
@@ -164,15 +182,15 @@ void FileCapabilities::give(int file) const {
 }
 
 // The owner before the mode: a change of owner takes set-ID bits away.
-void set_attributes(int file, const struct stat& attributes) {
+Status set_attributes(int file, const struct stat& attributes) {
   struct stat made{};
   const bool known = ::fstat(file, &made) == 0;
   if (!known || made.st_uid != attributes.st_uid || made.st_gid != attributes.st_gid) {
-    static_cast<void>(::fchown(file, attributes.st_uid, attributes.st_gid) == 0);
+    TRY(unless_of_disk(::fchown(file, attributes.st_uid, attributes.st_gid), "an owner"));
   }
-  static_cast<void>(::fchmod(file, attributes.st_mode & kPermissions) == 0);
+  TRY(unless_of_disk(::fchmod(file, attributes.st_mode & kPermissions), "a mode"));
   const timespec times[2] = {attributes.st_atim, attributes.st_mtim};
-  static_cast<void>(::futimens(file, times) == 0);
+  return unless_of_disk(::futimens(file, times), "times");
 }
 
 bool is_as_it_was(const struct stat& before, const struct stat& now) {

@@ -38,15 +38,18 @@ Xattrs brought_xattrs(int file);
 // Those of a file, be it O_PATH, that are not among `but`; what was made just now has those that
 // its directory gives it.
 Status remove_acls(int file, const Xattrs& but = {});
-// As far as this process may set them; ACLs that `from` has not are taken away.
-void copy_xattrs(int from, int to);
+// Of these an error is one of the disk: what this process may not set, or the disk does not take,
+// is left out. ACLs that `from` has not are taken away.
+Status copy_xattrs(int from, int to);
 // Those that goes_unseen() names (base/xattrs.h), beside what `to` has.
-void copy_unseen_xattrs(int from, int to);
-void set_attributes(int file, const struct stat& attributes);  // owner, mode and times
-inline void copy_attributes(int from, int to, const struct stat& attributes) {
-  copy_xattrs(from, to);
-  set_attributes(to, attributes);
+Status copy_unseen_xattrs(int from, int to);
+Status set_attributes(int file, const struct stat& attributes);  // owner, mode and times
+inline Status copy_attributes(int from, int to, const struct stat& attributes) {
+  TRY(copy_xattrs(from, to));
+  return set_attributes(to, attributes);
 }
+// Whether an errno says that a disk is full, or broken.
+bool is_of_disk(int code);
 // What a program may do beyond its caller, if a file has that.
 class FileCapabilities {
  public:

@@ -113,7 +113,7 @@ Result<std::optional<struct stat>> FastPath::merge(const FastRun& run,
   const UniqueFd file(::open(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file) return fail_errno(fresh);
   TRY(file::write_all(file.get(), both->text));
-  copy_xattrs(theirs->file.get(), file.get());
+  TRY(copy_xattrs(theirs->file.get(), file.get()));
   const struct stat& state = theirs->state;
   if (::fchown(file.get(), state.st_uid, state.st_gid) != 0) return fail_errno(fresh);
   if (::fchmod(file.get(), state.st_mode & kPermissions) != 0) return fail_errno(fresh);

@@ -40,8 +40,7 @@ Status make_upper(const std::string& upper, const std::string& lower) {
   const UniqueFd to(::open(upper.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat attributes{};
   if (!to || ::fstat(from.get(), &attributes) != 0) return fail_errno(upper);
-  copy_attributes(from.get(), to.get(), attributes);
-  return ok();
+  return copy_attributes(from.get(), to.get(), attributes);
 }
 
 // Rows that the journal has of them.

@@ -111,7 +111,7 @@ Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t numbe
   if (!to) return fail_errno(temporary);
   const auto publish = [&]() -> Status {
     TRY(copy_whole(from, to.get(), shown_of(records, *entry)));
-    copy_unseen_xattrs(from.file.get(), to.get());
+    TRY(copy_unseen_xattrs(from.file.get(), to.get()));
     const bool is_synced = !durable || ::fdatasync(to.get()) == 0;
     const bool is_kept = is_synced && ::rename(temporary.c_str(), name.c_str()) == 0;
     return is_kept ? ok() : fail_errno(name);

@@ -138,14 +138,17 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
     if (replaced.st_ino != now.inode) return changed_meanwhile(host_, change.path);
     attributes.st_uid = replaced.st_uid;
     attributes.st_gid = replaced.st_gid;
-    copy_xattrs(old.get(), file);
+    TRY(copy_xattrs(old.get(), file));
   } else {
-    copy_unseen_xattrs(content.get(), file);
+    TRY(copy_unseen_xattrs(content.get(), file));
   }
   attributes.st_mode = change.to.mode;
   attributes.st_mtim = time_of(change.to.modified);
-  set_attributes(file, attributes);
-  if (change.xattrs != change.had_xattrs) (void)(::fchmod(file, dress(change, file)) == 0);
+  TRY(set_attributes(file, attributes));
+  if (change.xattrs != change.had_xattrs) {
+    const mode_t mode = TRY(dress(change, file));
+    if (::fchmod(file, mode) != 0 && is_of_disk(errno)) return fail_errno(host_.shown(change.path));
+  }
   if (::fsync(file) != 0) return fail_errno(host_.shown(change.path));
   return ok();
 }
@@ -235,7 +238,7 @@ Status HostWriter::put(Item& item) {
 
 // The group's rights are those of the ACL's mask where there is one: without it, nobody's. -1: no
 // file that could be opened.
-mode_t HostWriter::dress(const HostChange& change, int file) {
+Result<mode_t> HostWriter::dress(const HostChange& change, int file) const {
   mode_t mode = change.to.mode & kPermissions;
   // The attributes of users are set by who may write. Its own mode comes after this.
   const bool is_closed = ::geteuid() != 0 && (mode & S_IWUSR) == 0;
@@ -247,6 +250,9 @@ mode_t HostWriter::dress(const HostChange& change, int file) {
     const auto had = change.had_xattrs.find(name);
     if (had != change.had_xattrs.end() && had->second == value) continue;
     const bool is_set = ::fsetxattr(file, name.c_str(), value.data(), value.size(), 0) == 0;
+    if (!is_set && is_of_disk(errno)) {
+      return fail_errno(fmt::format("{}: {}", host_.shown(change.path), name));
+    }
     if (!is_set && name == kAclNames.front()) mode &= ~static_cast<mode_t>(S_IRWXG);
   }
   return mode;
@@ -268,8 +274,9 @@ Result<UniqueFd> HostWriter::take_new(Item& item, const HostDirectory::Place& pl
     return changed_meanwhile(host_, change.path);
   }
   // Where the filesystem tells another owner than the one who made it, it is nobody's to give.
-  if (found.stx_uid == ::geteuid()) {
-    (void)(::fchownat(made.get(), "", change.uid, change.gid, AT_EMPTY_PATH) == 0);
+  if (found.stx_uid == ::geteuid() &&
+      ::fchownat(made.get(), "", change.uid, change.gid, AT_EMPTY_PATH) != 0 && is_of_disk(errno)) {
+    return fail_errno(host_.shown(change.path));
   }
   item.made = found.stx_ino;
   return made;
@@ -288,7 +295,7 @@ Status HostWriter::set_mode(const Item& item) const {
   if (change.xattrs != change.had_xattrs) {
     const UniqueFd file(::open(itself.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!file && errno != EACCES) return fail_errno(host_.shown(change.path));
-    mode = dress(change, file.get());
+    mode = TRY(dress(change, file.get()));
   }
   if (::chmod(itself.c_str(), mode) == 0) return ok();
   return fail_errno(host_.shown(change.path));

@@ -69,7 +69,7 @@ class HostWriter {
   // write there may put something else in its place at any time.
   Result<UniqueFd> take_new(Item& item, const HostDirectory::Place& place,
                             const timespec& since) const;
-  static mode_t dress(const HostChange& change, int file);  // the mode that it is to have then
+  Result<mode_t> dress(const HostChange& change, int file) const;  // its mode then
   Status set_mode(const Item& item) const;
   static bool closes(const HostChange& change);
   static bool is_new(const Item& item);  // has nothing of its own in its place by then

@@ -306,7 +306,7 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   }
   const Xattrs xattrs = brought_xattrs(there.get());
   TRY(give_xattrs(file, xattrs));
-  set_attributes(file, attributes);
+  TRY(set_attributes(file, attributes));
   if (const auto found = xattrs.find(kCapabilityName); found != xattrs.end()) {
     // A change of the owner took them away.
     (void)::fsetxattr(file, kCapabilityName, found->second.data(), found->second.size(), 0);
