@@ -145,6 +145,25 @@ Status Imports::tell(const Caller& caller, const Import& import, const ImportOrd
   return ok();
 }
 
+// The hidden tree has their names' own modes still, as the workspace does. Of `changes`, those that
+// others changed again since.
+Status Imports::take_over(const Caller& caller, const Import& import, const ImportOrder& order,
+                          const HostWritten& made, std::vector<HostChange> changes) {
+  std::vector<std::string> paths;
+  for (const HostDrift& one : made.drifts) paths.push_back(one.path);
+  std::erase_if(changes, [&](const auto& one) { return !made.overtaken.contains(one.path); });
+  const auto noted = [&]() -> Status {
+    TRY(store().record(import.id, made.links));
+    TRY(refresh(import, made.drifts, std::move(changes)));
+    return tell(caller, import, order, paths);
+  }();
+  if (noted) return ok();
+  return fail(noted.error().code,
+              "{}; {} made in {} before that, which the next {} there or start of the daemon notes",
+              noted.error().message, text::counted(paths.size(), "change"), import.source,
+              order.operation);
+}
+
 // The hidden tree and the journal get what has come to be in the directory, be it all or a part.
 Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& import,
                                             const ImportOrder& order) {
@@ -157,21 +176,16 @@ Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& 
   }
   const auto left = store().write(import.id, changes);
   const HostWritten made = TRY(store().written(import.id, changes));
-  std::vector<std::string> paths;
-  for (const HostDrift& one : made.drifts) paths.push_back(one.path);
-  std::erase_if(changes, [&](const auto& one) { return !made.overtaken.contains(one.path); });
-  // The hidden tree has their names' own modes still, as the workspace does.
-  TRY(store().record(import.id, made.links));
-  TRY(refresh(import, made.drifts, std::move(changes)));
-  TRY(tell(caller, import, order, paths));
-  TRY(end(import, order, order.is_commit() ? !paths.empty() : !left));
+  TRY(take_over(caller, import, order, made, std::move(changes)));
+  const std::size_t count = made.drifts.size();
+  TRY(end(import, order, order.is_commit() ? count != 0 : !left));
   const std::vector<std::string> overtaken(made.overtaken.begin(), made.overtaken.end());
   const std::string since =
       overtaken.empty() ? ""
                         : fmt::format("changed there again since, which `rebase` takes over: {}",
                                       text::shown_some(overtaken));
   if (left) {
-    Outcome done{.changes = paths.size()};
+    Outcome done{.changes = count};
     if (!left->empty()) {
       done.note =
           fmt::format("left there, with the directories it is in: {}\n", text::shown_some(*left));
@@ -184,7 +198,7 @@ Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& 
     return done;
   }
   return fail(left.error().code, "{}{}{}{}", left.error().message, since.empty() ? "" : "; ", since,
-              !paths.empty() && order.is_commit() ? "; `uncommit` takes back what was made" : "");
+              count != 0 && order.is_commit() ? "; `uncommit` takes back what was made" : "");
 }
 
 // The mark goes before the states that are not needed without it.

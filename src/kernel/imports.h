@@ -133,6 +133,9 @@ class Imports {
   Result<Outcome> carry_out(const Caller& caller, const Import& import, const ImportOrder& order);
   Status tell(const Caller& caller, const Import& import, const ImportOrder& order,
               const std::vector<std::string>& paths);
+  // Of what was made in the directory: nothing of it is missing there where this fails.
+  Status take_over(const Caller& caller, const Import& import, const ImportOrder& order,
+                   const HostWritten& made, std::vector<HostChange> changes);
   Status end(const Import& import, const ImportOrder& order, bool leaves_something);
   Status end_order(const Import& import, const ImportOrder& order);
   void drop(SnapshotId state);

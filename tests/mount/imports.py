@@ -143,6 +143,27 @@ def commit_makes_the_directory_what_the_workspace_is():
     expect_eq((top / "main.c").read_text(), "int main(void) { return 1; }\n")
 
 
+def a_commit_that_cannot_be_noted_says_what_it_made():
+    mount, host = Mount.of("not-noted"), TESTDIR / "not-noted-host"
+    host.mkdir()
+    (host / "a").write_text("a")
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {host} as noted")
+    space = mount / "workspaces/noted"
+    (space / "a").write_text("ours")
+    entries = mount.state / "imports/1/entries"
+    entries.rename(entries.with_name("elsewhere"))
+    expect_errno("ENOENT", command, space / ".agentfs/ctl", "commit")
+    expect_eq((host / "a").read_text(), "ours")
+    expect_has(mount.last_error(), f"1 change made in {host} before that", "the sentence")
+    entries.with_name("elsewhere").rename(entries)
+    command(space / ".agentfs/ctl", "commit")
+    expect_eq(read(space / ".agentfs/status"), "")
+    command(space / ".agentfs/ctl", "uncommit")
+    expect_eq((host / "a").read_text(), "a")
+    mount.umount()
+
+
 def uncommit_takes_back_what_the_commit_wrote_and_nothing_else():
     top = make("own-work")
     space = take(top, "own-work")
@@ -1496,7 +1517,8 @@ main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mou
      what_only_the_state_of_the_import_has_is_known_in_a_copy_without_attributes,
      a_file_called_like_one_of_the_daemons_own_is_a_file, is_what_the_directory_is_and_touches_nothing,
      reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
-     commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
+     commit_makes_the_directory_what_the_workspace_is,
+     a_commit_that_cannot_be_noted_says_what_it_made, what_was_removed_comes_back_also_after_a_commit,
      uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
      uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,
      a_directory_that_drifted_is_told_and_not_overwritten,
