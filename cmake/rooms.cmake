@@ -41,8 +41,8 @@ set(AGENTFS_PRECOMPILED <algorithm> <array> <atomic> <chrono> <cstdint> <expecte
   <functional> <map> <memory> <mutex> <optional> <span> <string> <string_view> <unordered_map>
   <utility> <vector> <fmt/format.h>)
 set(AGENTFS_PRECOMPILED_FOR_TESTS ${CMAKE_SOURCE_DIR}/tests/catch.h)
-# Such builds are made whole, and release finds who includes too little.
-if(AGENTFS_SANITIZE)
+# Such builds are made whole, and any other finds who includes too little.
+if(AGENTFS_SANITIZE OR AGENTFS_TOGETHER)
   foreach(header kernel/kernel fs/vfs/file_system fs/vfs/data_guard fs/vfs/data_tree)
     list(APPEND AGENTFS_PRECOMPILED ${CMAKE_SOURCE_DIR}/src/${header}.h)
   endforeach()
@@ -55,10 +55,14 @@ endif()
 # They are built several sources at a time, too: what a header costs is paid once for all of those.
 # What is named alike in several sources by design stands alone (agentfs_apart), as do the sources
 # of the targets in AGENTFS_APART, which scripts/test sets where some are named alike unawares.
-set(AGENTFS_APART "" CACHE STRING "Targets of which sanitizer builds make one source at a time")
-if(AGENTFS_SANITIZE)
+set(AGENTFS_APART "" CACHE STRING "Targets of which such builds make one source at a time")
+if(AGENTFS_SANITIZE OR AGENTFS_TOGETHER)
   set(CMAKE_UNITY_BUILD ON)
   set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+endif()
+if(AGENTFS_TOGETHER AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # The more is inlined the more often it is wrong.
+  target_compile_options(agentfs_options INTERFACE -Wno-maybe-uninitialized)
 endif()
 function(agentfs_apart)
   set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

@@ -19,6 +19,7 @@ import programs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("AGENTFS_BUILD") or ROOT / "build").absolute()
+TOGETHER = os.environ.get("AGENTFS_TOGETHER", "0") not in ("", "0")
 CORES = len(os.sched_getaffinity(0))
 CATCH = ("unit", "contract", "wire", "issues")
 # These begin first, so that none of them is left alone at the end.
@@ -261,7 +262,8 @@ def lane_release(wanted):
     names = [name for name in wanted if name not in LANES]
     scripts = [name for name in names if name.endswith((".sh", ".py"))]
     names = [name for name in names if name not in scripts]
-    failure = build("release", options=["-DAGENTFS_TESTS=ON"])
+    options = ["-DAGENTFS_TESTS=ON", f"-DAGENTFS_TOGETHER={'ON' if TOGETHER else 'OFF'}"]
+    failure = build_together("release", options) if TOGETHER else build("release", options=options)
     if failure:
         outcomes.append(tell(failure))
     if "check" in wanted:
@@ -281,12 +283,12 @@ def lane_release(wanted):
     return outcomes
 
 
-def build_sanitized(preset):
+def build_together(preset, options=()):
     """Sources that do not build several at a time, as two of one name, may do so each for itself:
     those of the targets that failed are tried so."""
     together, apart = None, set()
     while True:
-        failure = build(preset, options=["-DAGENTFS_APART=" + ";".join(sorted(apart))])
+        failure = build(preset, options=[*options, "-DAGENTFS_APART=" + ";".join(sorted(apart))])
         more = together_in(failure.output) - apart if failure else set()
         if not more:
             break
@@ -305,7 +307,7 @@ def together_in(output):
 
 def lane_sanitized(preset, kinds):
     """Half of the time of these tests is the disk's, on which the fast lane has run them."""
-    failure = build_sanitized(preset)
+    failure = build_together(preset)
     if failure:
         return [tell(failure)]
     with in_memory() as directory:
@@ -321,7 +323,7 @@ def run_lane(lane):
         return lane_sanitized("asan", ("fuzz",))
     if lane == "tidy":
         return [tell(Outcome("clang-tidy", *checks.run("tidy")))]
-    failure = build_sanitized("asan")
+    failure = build_together("asan")
     return [tell(failure)] if failure else run_mounts("asan")
 
 

@@ -71,7 +71,7 @@ class Lanes(unittest.TestCase):
         replaced, asked = built_by(outputs.get)
         told = io.StringIO()
         with replaced, contextlib.redirect_stdout(told):
-            self.assertIsNone(lanes.build_sanitized("asan"))
+            self.assertIsNone(lanes.build_together("asan"))
         self.assertEqual(asked, [f"-DAGENTFS_APART={apart}" for apart in outputs])
         self.assertIn("agentfs_base, agentfs_kernel: only one source at a time", told.getvalue())
         self.assertIn("'kLimit' is ambiguous", told.getvalue())
@@ -80,12 +80,28 @@ class Lanes(unittest.TestCase):
         alone = CLASH.replace("Unity/unity_4_cxx.cxx", "two.cpp")
         replaced, asked = built_by({"": CLASH, "agentfs_base": alone}.get)
         with replaced:
-            self.assertEqual(lanes.build_sanitized("asan").output, alone)
+            self.assertEqual(lanes.build_together("asan").output, alone)
         self.assertEqual(len(asked), 2)
         replaced, asked = built_by({"": alone}.get)
         with replaced:
-            self.assertEqual(lanes.build_sanitized("asan").output, alone)
+            self.assertEqual(lanes.build_together("asan").output, alone)
         self.assertEqual(len(asked), 1)
+
+    def test_a_release_is_compiled_together_where_that_is_asked_for(self):
+        for together in (False, True):
+            asked = []
+
+            def build(preset, options):
+                asked.extend((preset, *options))
+                return lanes.Outcome("a build", failed=1, output="")
+
+            with mock.patch.object(lanes, "TOGETHER", together), \
+                    mock.patch.object(lanes, "build", build), \
+                    contextlib.redirect_stdout(io.StringIO()):
+                lanes.lane_release(["unit"])
+            self.assertEqual(asked, ["release", "-DAGENTFS_TESTS=ON", "-DAGENTFS_TOGETHER=" +
+                                     ("ON" if together else "OFF")] +
+                             (["-DAGENTFS_APART="] if together else []))
 
     def test_files_lie_in_memory_where_there_is_room_and_are_gone_afterwards(self):
         with tempfile.TemporaryDirectory() as above:
