@@ -93,6 +93,10 @@ Result<Sentences> repair_trees(const StateDirectory& state, const Quarantine& qu
   return done;
 }
 
+Result<Sentences> repair_imports(const StateDirectory& state, const Quarantine&) {
+  return mend_imports(state.file("imports"));
+}
+
 Result<Sentences> repair_repositories(const StateDirectory& state, const Quarantine& quarantine) {
   Sentences done;
   for (const std::string& name : names_in(state.file("git"))) {

@@ -321,7 +321,7 @@ constexpr auto kRows = std::to_array<Row>({
     {"shared", check_shared_repositories},
     {"merges", check_merges, repair_merges},
     {"commands", check_commands},
-    {"imports", check_the_imports},
+    {"imports", check_the_imports, repair_imports},
     {"kept", check_kept},
 });
 

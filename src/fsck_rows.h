@@ -70,6 +70,7 @@ Result<Sentences> repair_journal(const StateDirectory& state, const Quarantine& 
 Result<Sentences> repair_store(const StateDirectory& state, const Quarantine& quarantine);
 Result<Sentences> repair_blobs(const StateDirectory& state, const Quarantine& quarantine);
 Result<Sentences> repair_trees(const StateDirectory& state, const Quarantine& quarantine);
+Result<Sentences> repair_imports(const StateDirectory& state, const Quarantine& quarantine);
 Result<Sentences> repair_repositories(const StateDirectory& state, const Quarantine& quarantine);
 
 // Names of regular files below a directory that have a blob's form, relative to it.

@@ -20,6 +20,22 @@ std::vector<std::uint32_t> imports_with_trees(const std::string& trees) {
   return ids;
 }
 
+namespace {
+
+void check_records(const imports::ImportRecords& records, std::uint32_t id,
+                   const std::string& trees, Findings& found) {
+  if (const auto torn = records.torn()) {
+    found.notes.push_back(
+        fmt::format("import {}: the records do not end with a line; --repair, or the next one, "
+                    "sets aside what is no record ({} bytes)",
+                    id, *torn));
+  }
+  imports::check_lent(records, id, fmt::format("{}/{}{}", trees, kHiddenTree, id), found);
+  imports::check_kept(records, id, found);
+}
+
+}  // namespace
+
 Result<Findings> check_imports(const std::string& directory, const std::string& trees) {
   Findings found{.sum = "none"};
   const std::vector<std::uint32_t> read = imports_with_trees(trees);
@@ -46,8 +62,7 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
       continue;
     }
     const auto id = text::number<std::uint32_t>(name).value_or(0);
-    imports::check_lent(**records, id, fmt::format("{}/{}{}", trees, kHiddenTree, id), found);
-    imports::check_kept(**records, id, found);
+    check_records(**records, id, trees, found);
     all.push_back({id, *records});
     const std::string& source = (*records)->source();
     // Of one whose workspace is gone, versions may be lent.
@@ -69,6 +84,22 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
   std::erase_if(all, [](const auto& one) { return !file::exists(one.records->source()); });
   imports::check_bytes(all, tops, found);
   return found;
+}
+
+// What cannot be read at all is told by the check.
+Result<std::vector<std::string>> mend_imports(const std::string& directory) {
+  std::vector<std::string> done;
+  for (const HostEntry& entry : entries_in(directory)) {
+    if (!text::number<std::uint32_t>(entry.name)) continue;
+    const auto records = imports::ImportRecords::load(fmt::format("{}/{}", directory, entry.name));
+    const std::string kept = records ? TRY((*records)->set_torn_aside()) : std::string();
+    if (kept.empty()) continue;
+    done.push_back(
+        fmt::format("import {}: the records did not end with a line; what was no record "
+                    "is in {}",
+                    entry.name, kept));
+  }
+  return done;
 }
 
 }  // namespace agentfs

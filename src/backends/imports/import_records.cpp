@@ -9,6 +9,7 @@
 
 #include "base/directory.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/nanoseconds.h"
 #include "base/permissions.h"
 #include "base/text.h"
@@ -99,17 +100,13 @@ bool ImportRecords::is_unmade(const std::string& directory) {
   return recorded && recorded->empty();
 }
 
-// A line that a crash cut short is of a call that never returned.
 Result<std::shared_ptr<ImportRecords>> ImportRecords::load(const std::string& directory) {
   const json::Value about = TRY(json::parse(TRY(file::read(directory + "/about"))));
   std::shared_ptr<ImportRecords> records(
       new ImportRecords(directory, json::bytes_of(about, "source"), state_in(about)));
-  const std::string name = directory + "/entries";
+  const std::string name = records->entries_name();
   const std::string text = TRY(file::read(name));
   const std::size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
-  if (whole != text.size() && ::truncate(name.c_str(), static_cast<off_t>(whole)) != 0) {
-    return fail_errno(name);
-  }
   const Lock lock(records->mutex_);
   for (const std::string_view line : text::split(std::string_view(text).substr(0, whole), '\n')) {
     if (line.empty()) continue;
@@ -120,8 +117,55 @@ Result<std::shared_ptr<ImportRecords>> ImportRecords::load(const std::string& di
     }
     records->put(std::move(*entry));
   }
+  if (whole != text.size()) {
+    records->load_end(std::string_view(text).substr(whole), static_cast<off_t>(whole));
+  }
   TRY(records->load_mark());
   return records;
+}
+
+// A line that a crash cut short is of a call that never returned. One that is whole but for what
+// ends it may be of one that did.
+void ImportRecords::load_end(std::string_view end, off_t at) {
+  const std::size_t brace = end.rfind('}');
+  const std::size_t length = brace == std::string_view::npos ? 0 : brace + 1;
+  auto entry = entry_from(end.substr(0, length));
+  const std::size_t record = entry ? length : 0;
+  if (entry) put(std::move(*entry));
+  torn_ = Torn{at + static_cast<off_t>(record), std::string(end.substr(record))};
+}
+
+std::optional<std::size_t> ImportRecords::torn() const {
+  const Lock lock(mutex_);
+  return torn_ ? std::optional(torn_->bytes.size()) : std::nullopt;
+}
+
+// Where the record before has no end either, it gets one in the place of the first of these bytes.
+Result<std::string> ImportRecords::set_torn_aside() {
+  Torn torn;
+  {
+    const Lock lock(mutex_);
+    if (!torn_) return std::string();
+    torn = *torn_;
+  }
+  const std::string base = fmt::format("{}/torn-{}", directory_, torn.at);
+  std::string kept = base;
+  for (int number = 2; file::exists(kept); ++number) kept = fmt::format("{}-{}", base, number);
+  TRY(file::replace(kept, torn.bytes, 0600));
+  const UniqueFd fd(::open(entries_name().c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd) return fail_errno(entries_name());
+  char before = '\n';
+  const bool is_read = torn.at == 0 || ::pread(fd.get(), &before, 1, torn.at - 1) == 1;
+  const bool is_ended = !is_read || before == '\n' || ::pwrite(fd.get(), "\n", 1, torn.at) == 1;
+  const off_t end = torn.at + (before == '\n' ? 0 : 1);
+  if (!is_read || !is_ended || ::ftruncate(fd.get(), end) != 0 || ::fdatasync(fd.get()) != 0) {
+    return fail_errno(entries_name());
+  }
+  log::warning("{}: did not end with a line; {} bytes that are no record are kept in {}",
+               entries_name(), torn.bytes.size(), kept);
+  const Lock lock(mutex_);
+  torn_.reset();
+  return kept;
 }
 
 Status ImportRecords::load_mark() {
@@ -316,7 +360,8 @@ Status ImportRecords::add_written(const std::vector<std::string>& paths) const {
 
 Status ImportRecords::append(const std::vector<Entry>& entries) {
   if (entries.empty()) return ok();
-  const std::string name = directory_ + "/entries";
+  TRY(set_torn_aside());
+  const std::string name = entries_name();
   std::string text;
   for (const Entry& entry : entries) text += line_of(entry);
   const UniqueFd fd(::open(name.c_str(), O_WRONLY | O_CLOEXEC));

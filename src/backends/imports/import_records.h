@@ -43,6 +43,7 @@ FileState state_in(const json::Value& value);
 // Threads: all; append() is one at a time. Lives below `directory`:
 //   about     {"source": path, "inode": of that directory, "made": when that was made}
 //   entries   one JSON value a line, numbered from 0
+//   torn-<n>  what was no record at the end of the entries, from byte n on
 //   kept/<n>  the bytes of entry n, where the source may have changed
 //   mark      {"entries": how many there were, "note": text}, while it is not known yet whether
 //             those after it count (ImportStore::mark())
@@ -55,6 +56,12 @@ class ImportRecords {
                                                        const std::string& source,
                                                        const FileState& top = {});
   static Result<std::shared_ptr<ImportRecords>> load(const std::string& directory);
+
+  // Bytes of `entries` that are no record, where it does not end with a line: a crash or damage has
+  // left them. They are passed over, and stay till something is to be written.
+  std::optional<std::size_t> torn() const;
+  // Moves them to torn-<offset> beside it; the name, or "" where `entries` ends with a line.
+  Result<std::string> set_torn_aside();
 
   // What create() left when it was cut short: nothing can be lent of that.
   static bool is_unmade(const std::string& directory);
@@ -95,7 +102,13 @@ class ImportRecords {
     std::size_t entries = 0;
     std::string note{};
   };
+  struct Torn {
+    off_t at = 0;  // the end of the last record
+    std::string bytes{};
+  };
   void put(Entry entry) REQUIRES(mutex_);
+  void load_end(std::string_view end, off_t at) REQUIRES(mutex_);
+  std::string entries_name() const { return directory_ + "/entries"; }
   std::map<std::string, FileState> first(std::size_t entries) const REQUIRES(mutex_);
   Status load_mark() REQUIRES(mutex_);
   std::string mark_name() const { return directory_ + "/mark"; }
@@ -108,6 +121,7 @@ class ImportRecords {
   std::vector<Entry> entries_ GUARDED_BY(mutex_);
   std::map<std::string, std::size_t> newest_ GUARDED_BY(mutex_);  // of what is there
   std::optional<Mark> mark_ GUARDED_BY(mutex_);
+  std::optional<Torn> torn_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs::imports

@@ -20,6 +20,10 @@ Result<std::unique_ptr<ImportStore>> open_imports(const std::string& directory,
 // For fsck: what of `directory` cannot be read, and what has changed at its sources since.
 Result<Findings> check_imports(const std::string& directory, const std::string& trees);
 
+// For fsck --repair: ends of records that are none are set aside, as the next record does; what was
+// done.
+Result<std::vector<std::string>> mend_imports(const std::string& directory);
+
 // The imports that have a tree there, ascending.
 std::vector<std::uint32_t> imports_with_trees(const std::string& trees);
 

@@ -24,15 +24,12 @@ Result<std::unique_ptr<FileIds>> FileIds::open(int directory) {
   return ids;
 }
 
-// A crash may have cut the last pair: it is dropped, so that the next one begins in its place.
+// A crash may have cut the last pair: the next one that is kept begins in its place.
 Status FileIds::read() {
   const std::string bytes = TRY(file::read(fmt::format("/proc/self/fd/{}", file_.get())));
   const std::size_t rows = bytes.size() / sizeof(Row);
-  if (rows * sizeof(Row) != bytes.size() &&
-      ::ftruncate(file_.get(), static_cast<off_t>(rows * sizeof(Row))) != 0) {
-    return fail_errno("ids of the forest");
-  }
   const Lock lock(mutex_);
+  if (rows * sizeof(Row) != bytes.size()) cut_at_ = static_cast<off_t>(rows * sizeof(Row));
   next_ = kFirstMadeUp;
   for (std::size_t i = 0; i < rows; ++i) {
     Row row;
@@ -69,6 +66,8 @@ ino_t FileIds::id_of(ino_t inode) const {
 
 void FileIds::keep(const Row& row) {
   put(row);
+  if (cut_at_ && ::ftruncate(file_.get(), *cut_at_) != 0) return;
+  cut_at_.reset();
   (void)file::write_all(file_.get(), {reinterpret_cast<const char*>(&row), sizeof(row)});
 }
 

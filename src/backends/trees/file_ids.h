@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -45,6 +46,7 @@ class FileIds {
   std::unordered_multimap<ino_t, ino_t> holders_ GUARDED_BY(mutex_);  // of an id: inodes
   std::unordered_map<ino_t, ino_t> beside_ GUARDED_BY(mutex_);        // by inode
   ino_t next_ GUARDED_BY(mutex_) = 0;
+  std::optional<off_t> cut_at_ GUARDED_BY(mutex_);  // behind it there is half a pair
 };
 
 }  // namespace agentfs::trees

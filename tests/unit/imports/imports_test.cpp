@@ -351,7 +351,12 @@ TEST_CASE("A record that a crash cut short is none; a damaged one is told and se
   put(entries, before + R"({"path":"half)");
   it.open();
   CHECK(it.drifted().empty());
-  CHECK(text_of(entries) == before);
+  put(it.host + "/next", "next\n");
+  must(it.store->record(it.id, must(it.store->drift(it.id, false))));
+  CHECK(text_of(entries).starts_with(before + R"({"path":"next",)"));
+  CHECK(text_of(entries).find("half") == std::string::npos);
+  it.open();
+  CHECK(it.drifted().empty());
   const UniqueFd ours = it.lent("a");
   put(entries, "no record\n" + before);
   it.open();

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""Records whose end was changed or cut, and parts of a state that are gone: fsck changes nothing and tells."""
+from mount_lib import TESTDIR, Mount, command, expect, expect_eq, expect_has, main
+
+
+def imported_state(name):
+    """A workspace that lends from a directory of the host; unmounted."""
+    mount, host = Mount.of(name), TESTDIR / f"{name}-host"
+    host.mkdir()
+    for file in ("a", "b", "c"):
+        (host / file).write_text(f"{file}\n")
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {host} as lent")
+    mount.umount()
+    mount.fsck()
+    return mount, host
+
+
+def change_last(path, change):
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if change == "flip" else data[:-1])
+
+
+def a_look_leaves_the_end_of_records_as_it_is():
+    for change in ("flip", "cut"):
+        for repair in (False, True):
+            mount, host = imported_state(f"ends-{change}-{repair}")
+            entries = mount.state / "imports/1/entries"
+            change_last(entries, change)
+            damaged = entries.read_bytes()
+            expect_has(mount.fsck(), "note imports: import 1: the records do not end with a line")
+            expect_eq(entries.read_bytes(), damaged, f"{change}: records that were looked at")
+            if repair:
+                expect_has(mount.fsck("--repair"), "mend imports: import 1: the records did not end")
+                expect("do not end" not in mount.fsck(), "told once more")
+            mount.mount()
+            (host / "a").write_text("changed there\n")
+            command(mount / "workspaces/lent/.agentfs/ctl", "rebase")
+            expect_eq((mount / "workspaces/lent/a").read_text(), "changed there\n")
+            expect_eq((mount / "workspaces/lent/c").read_text(), "c\n")
+            mount.umount()
+            expect("do not end" not in mount.fsck(), "told after the next record")
+
+
+def a_look_leaves_the_numbers_of_a_forest_as_they_are():
+    mount, _ = imported_state("numbers")
+    for name in ("home", "workspaces"):
+        ids = mount.state / f"trees/.{name}/ids"
+        with open(ids, "ab") as file:
+            file.write(b"garbage")
+        before = ids.read_bytes()
+        mount.fsck()
+        expect_eq(ids.read_bytes(), before, f"numbers of {name} that were looked at")
+
+
+main(a_look_leaves_the_end_of_records_as_it_is, a_look_leaves_the_numbers_of_a_forest_as_they_are)
