@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """Records whose end was changed or cut, and parts of a state that are gone: fsck changes nothing and tells."""
-from mount_lib import TESTDIR, Mount, command, expect, expect_eq, expect_has, main
+import shutil
+
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
+                       main)
 
 
 def imported_state(name):
@@ -55,4 +58,20 @@ def a_look_leaves_the_numbers_of_a_forest_as_they_are():
         expect_eq(ids.read_bytes(), before, f"numbers of {name} that were looked at")
 
 
-main(a_look_leaves_the_end_of_records_as_it_is, a_look_leaves_the_numbers_of_a_forest_as_they_are)
+def an_import_that_a_tree_lends_from_was_made():
+    """Also where its directory lies empty, as a disk's own check may leave it."""
+    mount, _ = imported_state("emptied")
+    place = mount.state / "imports/1"
+    shutil.rmtree(place)
+    place.mkdir()
+    for option in ((), ("--repair",)):
+        expect_has(mount.fsck(*option, code=1), "FAIL imports: import 1: ")
+    mount.mount()
+    expect_errno("EBUSY", (mount / "workspaces/lent/a").read_text)
+    mount.umount()
+    expect(place.is_dir(), "a start has removed it")
+    expect_has(mount.fsck(code=1), "FAIL imports: import 1: ")
+
+
+main(a_look_leaves_the_end_of_records_as_it_is, a_look_leaves_the_numbers_of_a_forest_as_they_are,
+     an_import_that_a_tree_lends_from_was_made)

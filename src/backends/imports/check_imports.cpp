@@ -50,7 +50,7 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
     const std::string& name = entry.name;
     const std::string path = fmt::format("{}/{}", directory, name);
     if (name == imports::kAstray) continue;
-    if (imports::ImportRecords::is_unmade(path)) {
+    if (imports::ImportRecords::is_unmade(path, trees)) {
       found.notes.push_back(
           fmt::format("import {}: was never made; the next mount removes it", name));
       continue;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <ranges>
 
+#include "backends/import_names.h"
 #include "base/directory.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -89,15 +90,25 @@ Result<std::shared_ptr<ImportRecords>> ImportRecords::create(const std::string& 
   return std::shared_ptr<ImportRecords>(new ImportRecords(directory, source, top));
 }
 
-// `about` comes last. Where it was lost later there are records, or what was kept.
-bool ImportRecords::is_unmade(const std::string& directory) {
+// `about` comes last. Where it was lost later there are records, what was kept, or a tree, which is
+// made after all of these.
+bool ImportRecords::is_unmade(const std::string& directory, const std::string& trees) {
   const std::string entries = directory + "/entries";
   const auto kept = list_if_there(directory + "/kept");
   const bool has_kept = !kept || !kept->empty();
-  const bool is_ours = text::number<std::uint32_t>(text::last_part(directory)).has_value();
-  if (!is_ours || has_kept || !file::is_absent(directory + "/about")) return false;
+  const auto id = text::number<std::uint32_t>(text::last_part(directory));
+  if (!id || file::exists(fmt::format("{}/{}", trees, import_names::tree_of(*id)))) return false;
+  if (has_kept || !file::is_absent(directory + "/about")) return false;
   const auto recorded = file::is_absent(entries) ? std::string() : file::read(entries);
   return recorded && recorded->empty();
+}
+
+void ImportRecords::remove_unmade(const std::string& imports, const std::string& trees) {
+  for (const HostEntry& entry : entries_in(imports)) {
+    std::error_code ignored;
+    const std::string path = fmt::format("{}/{}", imports, entry.name);
+    if (is_unmade(path, trees)) std::filesystem::remove_all(path, ignored);
+  }
 }
 
 Result<std::shared_ptr<ImportRecords>> ImportRecords::load(const std::string& directory) {

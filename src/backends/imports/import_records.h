@@ -63,8 +63,10 @@ class ImportRecords {
   // Moves them to torn-<offset> beside it; the name, or "" where `entries` ends with a line.
   Result<std::string> set_torn_aside();
 
-  // What create() left when it was cut short: nothing can be lent of that.
-  static bool is_unmade(const std::string& directory);
+  // What create() left when it was cut short: nothing can be lent of that, and there is no tree of
+  // it in `trees`.
+  static bool is_unmade(const std::string& directory, const std::string& trees);
+  static void remove_unmade(const std::string& imports, const std::string& trees);
 
   const std::string& source() const { return source_; }
   const FileState& top() const { return top_; }  // of that directory then; inode 0: not known

@@ -52,9 +52,11 @@ Status give_xattrs(int file, const Xattrs& xattrs) {
 
 class Imports final : public ImportStore {
  public:
-  Imports(std::string directory, bool trusted)
-      : directory_(std::move(directory)), mark_(lent_mark_name(trusted)) {}
-  Status load(const std::string& trees);
+  Imports(std::string directory, std::string trees, bool trusted)
+      : directory_(std::move(directory)),
+        trees_(std::move(trees)),
+        mark_(lent_mark_name(trusted)) {}
+  Status load();
 
   bool lends(int file) const override { return has_any_ && has_lent_mark(file, mark_); }
   bool is_astray() const override { return astray_; }
@@ -105,6 +107,7 @@ class Imports final : public ImportStore {
   std::optional<LentMark> lent(int file) const;
 
   const std::string directory_;
+  const std::string trees_;
   const char* const mark_;
   mutable Mutex<Rank::store> mutex_;
   std::map<std::uint32_t, RecordsRef> all_ GUARDED_BY(mutex_);
@@ -113,16 +116,16 @@ class Imports final : public ImportStore {
   std::atomic<bool> astray_ = false;
 };
 
-Status Imports::load(const std::string& trees) {
+Status Imports::load() {
   std::map<std::uint32_t, RecordsRef> found;
-  const std::vector<std::uint32_t> needed = imports_with_trees(trees);
+  const std::vector<std::uint32_t> needed = imports_with_trees(trees_);
   std::uint32_t last = needed.empty() ? 0 : needed.back();
   for (const HostEntry& entry : TRY(list_if_there(directory_))) {
     const auto id = text::number<std::uint32_t>(entry.name);
     if (!id) continue;
     last = std::max(last, *id);
     const std::string path = fmt::format("{}/{}", directory_, entry.name);
-    if (ImportRecords::is_unmade(path)) continue;
+    if (ImportRecords::is_unmade(path, trees_)) continue;
     auto records = ImportRecords::load(path);
     if (!records) {
       log::error("import {}: not served: {}", *id, records.error().message);
@@ -377,11 +380,7 @@ Status Imports::settle() {
     drop_unfinished(*records);
     TRY(remove_leftovers(*records));
   }
-  for (const HostEntry& entry : entries_in(directory_)) {
-    std::error_code ignored;
-    const std::string path = fmt::format("{}/{}", directory_, entry.name);
-    if (ImportRecords::is_unmade(path)) std::filesystem::remove_all(path, ignored);
-  }
+  ImportRecords::remove_unmade(directory_, trees_);
   return ok();
 }
 
@@ -390,8 +389,8 @@ Status Imports::settle() {
 
 Result<std::unique_ptr<ImportStore>> open_imports(const std::string& directory,
                                                   const std::string& trees, bool trusted) {
-  auto store = std::make_unique<imports::Imports>(directory, trusted && ::geteuid() == 0);
-  TRY(store->load(trees));
+  auto store = std::make_unique<imports::Imports>(directory, trees, trusted && ::geteuid() == 0);
+  TRY(store->load());
   return store;
 }
 
