@@ -85,7 +85,7 @@ Status mend_bases(const StateDirectory& state, const Quarantine& quarantine, Sen
         told += fmt::format("; that is in {} now", TRY(quarantine.take(record)));
       }
       const Status mended = mend_base(state.file(name), lost, family);
-      if (!mended && mended.error().code != ENOENT) return mended;
+      if (!mended && mended.error().code != ENODATA) return mended;
       told += mended ? "; it is written anew from the state that was merged"
                      : "; the next merge of the two begins where an earlier one ended";
       done.push_back(std::move(told));

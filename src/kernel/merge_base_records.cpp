@@ -346,11 +346,12 @@ Status mend_base(const std::string& directory, const LostBase& lost,
   const TreeInfo* const from = tree_of(family, record.from);
   const SnapshotInfo* const state =
       into != nullptr && from != nullptr ? state_of(*from, record) : nullptr;
-  if (state == nullptr) return fail(ENOENT, "{}: of a state that is not there", record.path);
+  if (state == nullptr) return fail(ENODATA, "{}: of a state that is not there", record.path);
   record.newest = 0;
   for (const SnapshotInfo& one : into->snapshots) {
     if (one.time <= state->time) record.newest = std::max(*record.newest, one.id.sequence);
   }
+  TRY(file::make_directories(directory, 0700));
   return file::replace(fmt::format("{}/{}", directory, record.name()), record.text());
 }
 

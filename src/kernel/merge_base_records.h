@@ -103,7 +103,7 @@ struct DamagedLineage {
 };
 std::vector<DamagedLineage> damaged_lineages(const std::string& directory,
                                              const std::vector<TreeInfo>& family);
-// Writes a record anew, from the state that it is of. ENOENT where that is not there: the next
+// Writes a record anew, from the state that it is of. ENODATA where that is not there: the next
 // merge of the two begins from an earlier one then.
 Status mend_base(const std::string& directory, const LostBase& lost,
                  const std::vector<TreeInfo>& family);

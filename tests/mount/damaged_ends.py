@@ -73,5 +73,34 @@ def an_import_that_a_tree_lends_from_was_made():
     expect_has(mount.fsck(code=1), "FAIL imports: import 1: ")
 
 
+def merged_state(name, back=False):
+    """What a fork has came here; `back`: a merge was rolled back before."""
+    mount = Mount.of(name)
+    mount.mount()
+    ours, theirs = mount / "workspaces/a", mount / "workspaces/b"
+    ours.mkdir()
+    command(ours / ".agentfs/ctl", "fork b")
+    command(ours / ".agentfs/ctl", "checkpoint before")
+    if back:
+        (theirs / "early").write_text("early\n")
+        command(ours / ".agentfs/ctl", "merge b")
+        command(ours / ".agentfs/ctl", "rollback before")
+    (theirs / "kept").write_text("kept\n")
+    command(ours / ".agentfs/ctl", "merge b")
+    mount.umount()
+    mount.fsck()
+    return mount
+
+
+def records_of_merges_are_written_anew_without_their_directory():
+    for gone in ("merge-bases", "merge-bases/workspaces"):
+        mount = merged_state(f"without-{gone.replace('/', '-')}")
+        shutil.rmtree(mount.state / gone)
+        expect_has(mount.fsck(code=1), "which told of a merge of b into a")
+        expect_has(mount.fsck("--repair"), "it is written anew from the state that was merged")
+        expect("mend" not in mount.fsck("--repair"), "mended once more")
+
+
 main(a_look_leaves_the_end_of_records_as_it_is, a_look_leaves_the_numbers_of_a_forest_as_they_are,
-     an_import_that_a_tree_lends_from_was_made)
+     an_import_that_a_tree_lends_from_was_made,
+     records_of_merges_are_written_anew_without_their_directory)
