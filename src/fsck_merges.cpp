@@ -75,9 +75,9 @@ Status mend_lineages(const std::string& directory, const std::string& name,
   return ok();
 }
 
+// A lineage is damaged by what the records need of it, so these come first.
 Status mend_bases(const StateDirectory& state, const Quarantine& quarantine, Sentences& done) {
   return for_each_family(state, [&](const std::string& name, const auto& family) -> Status {
-    TRY(mend_lineages(state.file(name), name, family, quarantine, done));
     for (const LostBase& lost : TRY(lost_bases(state.file(name), family))) {
       const std::string record = fmt::format("{}/{}", name, text::last_part(lost.record.path));
       std::string told = fmt::format("{}: {}", record, lost.why);
@@ -90,7 +90,7 @@ Status mend_bases(const StateDirectory& state, const Quarantine& quarantine, Sen
                      : "; the next merge of the two begins where an earlier one ended";
       done.push_back(std::move(told));
     }
-    return ok();
+    return mend_lineages(state.file(name), name, family, quarantine, done);
   });
 }
 

@@ -101,6 +101,15 @@ def records_of_merges_are_written_anew_without_their_directory():
         expect("mend" not in mount.fsck("--repair"), "mended once more")
 
 
+def merges_around_a_rollback_are_mended_at_once():
+    mount = merged_state("around", back=True)
+    for record in (mount.state / "merge-bases/workspaces").iterdir():
+        record.unlink()
+    expect_has(mount.fsck("--repair"), "mend merges")
+    expect("mend" not in mount.fsck("--repair"), "mended once more")
+
+
 main(a_look_leaves_the_end_of_records_as_it_is, a_look_leaves_the_numbers_of_a_forest_as_they_are,
      an_import_that_a_tree_lends_from_was_made,
-     records_of_merges_are_written_anew_without_their_directory)
+     records_of_merges_are_written_anew_without_their_directory,
+     merges_around_a_rollback_are_mended_at_once)
