@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fsck.h"
 
+#include <unistd.h>
+
 #include "base/log.h"
 #include "base/text.h"
 #include "dead_daemons.h"
@@ -71,6 +73,9 @@ int run_fsck(const FsckOptions& options) {
     print("ok", "rehash", fmt::format("{} bytes read that have a hash", look.bytes));
   }
   if (options.solidify) whole = fsck::solidify(*state) && whole;
+  for (const std::string& name : look.gone) {
+    if (!options.repair) ::rmdir(state->file(name).c_str());
+  }
   return whole ? 0 : 1;
 }
 

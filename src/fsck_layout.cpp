@@ -300,7 +300,16 @@ Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& q
   return done;
 }
 
-// A power cut may take what was made just before and synced by nobody: told, and no damage.
+// Which directory of the state was gone with what it held; "" where none was.
+std::string lacked_above(const StateDirectory& state, const std::string& name) {
+  for (const std::string& lacked : state.lacked()) {
+    if (text::is_below(name, lacked)) return lacked;
+  }
+  return {};
+}
+
+// A power cut may take what was made just before and synced by nobody: told, and no damage. It does
+// not take what every state has.
 Result<Findings> check_tops(Look& look) {
   if (!look.journal) return Findings{.sum = "what the journal says is not known"};
   Tops tops;
@@ -313,11 +322,16 @@ Result<Findings> check_tops(Look& look) {
   Findings found{
       .sum = fmt::format("{} in /workspaces and /home that the journal knows", tops.made().size())};
   for (const auto& [path, record] : tops.made()) {
-    if (type_of(look.state.file("trees" + path)) != 0) continue;
-    found.notes.push_back(
-        fmt::format("{} is not there; record {} tells of its making, and none of its removal; a "
-                    "backup may have it, and mkdir and `restore .` bring back what is kept of it",
-                    text::shown(path), record.value));
+    const std::string name = "trees" + path;
+    if (type_of(look.state.file(name)) != 0) continue;
+    const std::string lacked = lacked_above(look.state, name);
+    if (!lacked.empty()) look.gone.emplace(text::parent_part(name));
+    (lacked.empty() ? found.notes : found.problems)
+        .push_back(fmt::format(
+            "{} is not there{}; record {} tells of its making, and none of its removal; a backup "
+            "may have it, and mkdir and `restore .` bring back what is kept of it",
+            text::shown(path), lacked.empty() ? "" : fmt::format(", nor was STATE/{}", lacked),
+            record.value));
   }
   return found;
 }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +29,9 @@ struct Look {
   bool journal_is_whole = false;
   std::optional<Fold> fold{};  // what the state says, where that can be known
   std::uint64_t bytes = 0;     // that were read to compare a hash
+  // Directories that were gone with what the journal knows in them. They were made to be looked at,
+  // and go again where nothing is to be mended, so that the next look tells of them as well.
+  std::set<std::string> gone{};
 };
 
 using Sentences = std::vector<std::string>;

@@ -109,7 +109,22 @@ def merges_around_a_rollback_are_mended_at_once():
     expect("mend" not in mount.fsck("--repair"), "mended once more")
 
 
+def trees_that_are_gone_are_no_power_cut():
+    for gone in ("trees", "trees/workspaces"):
+        mount = Mount.of(f"gone-{gone.replace('/', '-')}")
+        mount.mount()
+        (mount / "workspaces/ours").mkdir()
+        mount.umount()
+        shutil.rmtree(mount.state / gone)
+        for option in ((), (), ("--repair",)):
+            expect_has(mount.fsck(*option, code=1), "FAIL tops: /workspaces/ours is not there, nor was")
+        mount.mount()
+        (mount / "workspaces/ours").mkdir()
+        mount.umount()
+        mount.fsck()
+
+
 main(a_look_leaves_the_end_of_records_as_it_is, a_look_leaves_the_numbers_of_a_forest_as_they_are,
      an_import_that_a_tree_lends_from_was_made,
      records_of_merges_are_written_anew_without_their_directory,
-     merges_around_a_rollback_are_mended_at_once)
+     merges_around_a_rollback_are_mended_at_once, trees_that_are_gone_are_no_power_cut)

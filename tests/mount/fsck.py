@@ -458,7 +458,7 @@ def directories_that_are_gone_or_are_none():
     whole.umount()
     expect_has(whole.fsck(code=1), f"lines/{line.name}: is a file, and no directory")
     shutil.rmtree(whole.state / "trees")
-    expect_has(whole.fsck(), "/workspaces/fresh is not there")
+    expect_has(whole.fsck(code=1), "/workspaces/fresh is not there")
 
 
 def files_that_are_none():
