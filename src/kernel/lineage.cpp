@@ -21,13 +21,17 @@ Result<Lineage> Lineage::read(const std::string& file) {
   if (!text && text.error().code == ENOENT) return lineage;
   if (!text) return std::unexpected(text.error());
   if (text->empty()) return fail(EBADMSG, "{}: cannot be read (nothing is in it)", file);
-  for (const std::string_view line : text::split(*text, '\n')) {
-    if (line.empty()) continue;
+  for (std::string_view rest = *text; !rest.empty();) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size() - 1) + 1;
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(end);
+    if (line == "\n") continue;
     const auto words = checked(line);
     const auto undo = words ? text::number<std::uint64_t>(words->first) : std::nullopt;
     const auto to = words ? text::number<std::uint64_t>(words->second) : std::nullopt;
     if (!undo || !to) {
-      return fail(EBADMSG, "{}: cannot be read (\"{}\" is no rollback)", file, text::shown(line));
+      return fail(EBADMSG, "{}: cannot be read (\"{}\" is no rollback)", file,
+                  text::shown(text::trim(line)));
     }
     lineage.add(*undo, *to);
   }

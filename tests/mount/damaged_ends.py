@@ -124,7 +124,21 @@ def trees_that_are_gone_are_no_power_cut():
         mount.fsck()
 
 
+def a_line_of_a_merge_that_was_cut_is_damaged():
+    mount = merged_state("cut-lines", back=True)
+    for file in (mount.state / "merge-bases/workspaces").glob("[0-9]*[0-9s]"):
+        if file.name.endswith("conflicts"):
+            continue
+        whole = file.read_bytes()
+        for length in range(len(whole)):
+            file.write_bytes(whole[:length])
+            expect_has(mount.fsck(code=1), f"FAIL merges: merge-bases/workspaces/{file.name}")
+        file.write_bytes(whole)
+    mount.fsck()
+
+
 main(a_look_leaves_the_end_of_records_as_it_is, a_look_leaves_the_numbers_of_a_forest_as_they_are,
      an_import_that_a_tree_lends_from_was_made,
      records_of_merges_are_written_anew_without_their_directory,
-     merges_around_a_rollback_are_mended_at_once, trees_that_are_gone_are_no_power_cut)
+     merges_around_a_rollback_are_mended_at_once, trees_that_are_gone_are_no_power_cut,
+     a_line_of_a_merge_that_was_cut_is_damaged)
