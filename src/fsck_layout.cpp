@@ -24,9 +24,10 @@ constexpr auto kOthers = std::to_array<std::string_view>(
 constexpr auto kRooms = std::to_array<std::string_view>({"/lines", "/rights", "/trash", "/apart"});
 constexpr auto kFilesOfRooms = std::to_array<std::string_view>({"/marks", "/ids"});
 constexpr std::string_view kLinkOfRooms = "/here";
-// The store's, which the journal fills anew.
-constexpr auto kFiles =
-    std::to_array<std::string_view>({"agentfs.sqlite", "agentfs.sqlite-wal", "agentfs.sqlite-shm"});
+// The lock, which a start makes, and the store's, which the journal fills anew.
+constexpr auto kFiles = std::to_array<std::string_view>(
+    {"lock", "agentfs.sqlite", "agentfs.sqlite-wal", "agentfs.sqlite-shm"});
+constexpr std::string_view kSegments = "journal/segments";
 
 mode_t type_of(const std::string& path) {
   struct stat found{};
@@ -74,6 +75,9 @@ std::vector<Place> places(const StateDirectory& state) {
     for (const std::string& line : names_in(forest.hidden + "/lines")) {
       add(fmt::format("{}/lines/{}", hidden, line), S_IFDIR);
     }
+  }
+  for (const std::string& name : names_in(state.file(std::string(kSegments)))) {
+    if (name.ends_with(".jsonl")) add(fmt::format("{}/{}", kSegments, name), S_IFREG);
   }
   for (const std::string& folder : names_in(state.file("past"))) {
     if (text::number<std::uint64_t>(folder)) add_contents(state, "past/" + folder, all);

@@ -46,6 +46,17 @@ Status make_directory(const std::string& path, std::string_view name) {
               path);
 }
 
+// A directory has its place, perhaps: it can be locked as well, and a check tells of it.
+Result<UniqueFd> open_lock(const std::string& path, bool is_check) {
+  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (lock) return lock;
+  if (errno != EISDIR) return fail_errno(path);
+  if (is_check) lock.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (lock) return lock;
+  return fail(EISDIR, "{}: is a directory, and no file; `agentfs fsck --repair` sets it aside",
+              path);
+}
+
 constexpr std::string_view kFromDisk = "lost+found";  // a disk's own top directory has it
 
 bool is_ours(const std::string& name) {
@@ -150,8 +161,7 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path, Use use)
     const bool may_be = use == Use::check && (code == ENOTDIR || is_damage(code));
     if (!may_be) return std::unexpected(with_advice(std::move(made).error()));
   }
-  state.lock_ = UniqueFd(::open(state.file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!state.lock_) return fail_errno(state.file("lock"));
+  state.lock_ = TRY(open_lock(state.file("lock"), use == Use::check));
   TRY(take_lock(state.lock_.get(), path));
   state.place_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!state.place_) return fail_errno(path);

@@ -137,8 +137,27 @@ def a_line_of_a_merge_that_was_cut_is_damaged():
     mount.fsck()
 
 
+def a_directory_in_the_place_of_a_segment_or_the_lock_is_set_aside():
+    for pattern in ("journal/segments/*.jsonl", "lock"):
+        mount = merged_state(f"directory-{pattern[:4]}")
+        [place] = mount.state.glob(pattern)
+        place.unlink()
+        (place / "below").mkdir(parents=True)
+        expect_has(mount.mount(code=1), "`agentfs fsck --repair` sets it aside")
+        name = place.relative_to(mount.state)
+        told = f"layout: {name}: is a directory, and no file; "
+        expect_has(mount.fsck(code=1), f"FAIL {told}--repair sets it aside")
+        said = mount.fsck("--repair", code=None)
+        expect_has(said, f"mend {told}it is in ")
+        expect("FAIL layout" not in said, said)
+        mount.mount()
+        expect_eq((mount / "workspaces/a/kept").read_text(), "kept\n")
+        mount.umount()
+
+
 main(a_look_leaves_the_end_of_records_as_it_is, a_look_leaves_the_numbers_of_a_forest_as_they_are,
      an_import_that_a_tree_lends_from_was_made,
      records_of_merges_are_written_anew_without_their_directory,
      merges_around_a_rollback_are_mended_at_once, trees_that_are_gone_are_no_power_cut,
-     a_line_of_a_merge_that_was_cut_is_damaged)
+     a_line_of_a_merge_that_was_cut_is_damaged,
+     a_directory_in_the_place_of_a_segment_or_the_lock_is_set_aside)

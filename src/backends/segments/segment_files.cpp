@@ -25,6 +25,10 @@ constexpr std::size_t kDigits = 12;
 Result<std::uint64_t> size_of(const std::string& path) {
   struct stat attributes{};
   if (::stat(path.c_str(), &attributes) != 0) return fail_errno(path);
+  if (S_ISDIR(attributes.st_mode)) {
+    return fail(EISDIR, "{}: is a directory, and no file; `agentfs fsck --repair` sets it aside",
+                path);
+  }
   return static_cast<std::uint64_t>(attributes.st_size);
 }
 
