@@ -86,7 +86,7 @@ Result<Attributes> VersionNode::attributes(Request&) {
   Attributes answer{make_stat(file_->context(), file_->path(), S_IFREG | file_->mode(), changed_),
                     kForever};
   const std::int64_t shown = shown_size_.load();
-  if (shown >= 0) answer.validity = 0;
+  if (shown >= 0 || is_offered_.load()) answer.validity = 0;
   answer.attributes.st_size = shown >= 0 ? shown : static_cast<off_t>(content_->size());
   answer.attributes.st_blocks = (answer.attributes.st_size + 511) / 512;
   return answer;
@@ -105,13 +105,14 @@ Result<Attributes> VersionNode::set_attributes(Request& request, Handle* open,
   return node->attributes(request);
 }
 
-// Retired first: so whoever has it as well has said so.
+// Retired first: so whoever has it as well has said so. The host's kernel comes back once: by then
+// the text may have been saved again, and the one that it was offered has to do.
 Result<VersionRef> VersionNode::own(Request& request, const ContentRef& newest) {
   Context& context = file_->context();
   const auto self = std::static_pointer_cast<VersionNode>(shared_from_this());
   context.versions.retire(file_->identity(request), this);
   const bool is_newest = newest->same_as(*content_);
-  if (is_newest && !is_shared_.load() && readers_.load() == 0) return self;
+  if ((is_newest || is_offered_.load()) && !is_shared_.load() && readers_.load() == 0) return self;
   const pid_t group = request.host().pid;
   const std::int64_t changed = is_newest
                                    ? changed_
@@ -123,6 +124,7 @@ Result<VersionRef> VersionNode::own(Request& request, const ContentRef& newest) 
   const std::int64_t now = context.services.clock().steady();
   const NodeRef offered = context.versions.pinned(group, request.host().uid, path(), now);
   if (offered && offered != self) return self;
+  other->is_offered_.store(true);
   context.versions.pin(group, request.host().uid, path(), other, now);
   return fail(ESTALE, "{}: others are reading this version; looked up again, it can be written",
               path());

@@ -94,6 +94,8 @@ class VersionNode final : public Node {
   std::int64_t changed_;
   const pid_t group_;
   std::atomic<bool> is_shared_ = false;
+  // To be opened for writing, whatever the text is by then: what its size is, is asked each time.
+  std::atomic<bool> is_offered_ = false;
   std::atomic<int> readers_ = 0;
   std::atomic<std::int64_t> shown_size_ = -1;
 };

@@ -156,6 +156,22 @@ TEST_CASE("a document is written in place, in pieces, and truncated by path") {
   CHECK(world().box()->documents["a.toml"] == "x = 7");
 }
 
+TEST_CASE("a document that is saved again and again is opened at the second try") {
+  TestTree tree;
+  TestRequest tool(10);
+  const std::string path = "/boxes/7/conf/a.toml";
+  const Found first = tree.get(tool, path);
+  world().box()->documents["a.toml"] = "x = 2\n";
+  CHECK(code(first.node->open(tool, O_RDWR)) == ESTALE);
+  const Found second = tree.get(tool, path);
+  world().box()->documents["a.toml"] = "x = 34\n";
+  CHECK(second.validity.attributes == 0);  // its size may be another by the open
+  const auto opened = second.node->open(tool, O_RDWR);
+  REQUIRE(opened);
+  CHECK(*TestTree::read(tool, *opened->handle, 0) == "x = 34\n");
+  CHECK(second.node->attributes(tool)->attributes.st_size == 7);
+}
+
 TEST_CASE("documents that cannot be saved are read-only") {
   TestTree tree;
   TestRequest tool(10);
