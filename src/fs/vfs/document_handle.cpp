@@ -93,6 +93,10 @@ Result<DocumentHandle::Change> DocumentHandle::take_change() {
 Result<std::string> DocumentHandle::text_over(const Change& change,
                                               const std::optional<std::string>& now) const {
   const auto& [base, kept, appended, replaces] = change.origin;
+  if (appended && !now && base) {
+    return fail(ESTALE, "{}: was removed since it was opened; what was added is not saved",
+                file_->path());
+  }
   if (appended) {
     const bool is_whole = !now && !base;  // behind a new text that was refused
     std::string text = now.value_or("") + (is_whole ? change.text : change.text.substr(kept));
