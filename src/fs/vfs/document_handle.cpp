@@ -114,7 +114,10 @@ Result<std::string> DocumentHandle::text_over(const Change& change,
 void DocumentHandle::saved(const Change& change, std::string text) {
   Lock lock(mutex_);
   if (change.origin.appended) {
-    if (!origin_.appended) return;  // written over in place meanwhile: of the text before this one
+    if (!origin_.appended) {  // written over in place meanwhile: of the text before this one
+      if (text == change.text) origin_.base = std::move(text);
+      return;
+    }
     text_.replace(0, change.text.size(), text);
     origin_.kept = text.size();
     node_->show_size(static_cast<std::int64_t>(text_.size()));

@@ -172,6 +172,25 @@ TEST_CASE("a document that is saved again and again is opened at the second try"
   CHECK(second.node->attributes(tool)->attributes.st_size == 7);
 }
 
+TEST_CASE("a document that is cut while what was added to it is saved can be saved again") {
+  TestTree tree;
+  TestRequest tool(10);
+  const Found found = tree.get(tool, "/boxes/7/conf/a.toml");
+  const auto handle = tree.open(tool, "/boxes/7/conf/a.toml", O_RDWR | O_APPEND);
+  const bool is_beside = GENERATE(false, true);  // another has added to it
+  if (is_beside) world().box()->documents["a.toml"] = "x = 1\nw = 0\n";
+  SetAttributes size{.which = SetAttributes::size};
+  size.values.st_size = 6;
+  tree.services.on_record = [&] { REQUIRE(found.node->set_attributes(tool, handle.get(), size)); };
+  tool.is_appending = true;
+  CHECK(TestTree::write(tool, *handle, 6, "y = 2\n") == 0);
+  CHECK(handle->flush(tool));
+  tool.is_appending = false;
+  CHECK(TestTree::write(tool, *handle, 0, "z") == 0);
+  CHECK(code(handle->flush(tool)) == (is_beside ? ESTALE : 0));
+  CHECK(world().box()->documents["a.toml"] == (is_beside ? "x = 1\nw = 0\ny = 2\n" : "z = 1\n"));
+}
+
 TEST_CASE("documents that cannot be saved are read-only") {
   TestTree tree;
   TestRequest tool(10);

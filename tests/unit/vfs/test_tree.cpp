@@ -230,6 +230,7 @@ std::optional<FileOwner> FakeServices::owner_of(std::string_view path) {
 }
 Status FakeServices::record_control(const Caller&, const std::string& path,
                                     std::string_view words) {
+  if (const auto act = std::exchange(on_record, nullptr)) act();
   const Guard guard(mutex);
   records.push_back(fmt::format("{}: {}", path, words));
   return ok();

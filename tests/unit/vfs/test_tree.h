@@ -74,6 +74,7 @@ class FakeServices : public Services {
   std::mutex mutex;
   std::vector<std::string> errors;
   std::vector<std::string> records;
+  std::function<void()> on_record;      // called once, as a change is recorded
   std::string closed;                   // a path that agents may not change, with all below it
   std::map<std::string, uid_t> owners;  // of paths and what is below them
 };
@@ -90,9 +91,11 @@ struct TestRequest final : Request {
   Result<Caller> writer() const override { return caller_; }
   TreeCaller tree() const override { return {}; }
   bool may_block() const override { return blocks; }
+  bool appends() const override { return is_appending; }
   HostCaller host_;
   Caller caller_;
   bool blocks = true;
+  bool is_appending = false;
 };
 
 // A tree of its own for each test, and the calls of a host's process in one line each.
