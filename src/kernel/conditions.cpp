@@ -86,6 +86,13 @@ void Conditions::drop(Claims::iterator claim) {
 Status Conditions::set(const HostCaller& host, const std::string& path, const Wanted& wanted,
                        const Look& look) {
   const Owner owner{host.pid, start_of(host.pid), wanted.thread};
+  const std::uint64_t started = start_of(wanted.thread);
+  if (owner.started == 0 || started == 0) {
+    return fail(ENOTSUP,
+                "{}: when thread {} of the host began cannot be read in /proc, so that a condition "
+                "of it would not be kept; a mount of its own user's, or of root's, would do",
+                path, wanted.thread);
+  }
   Lock lock(mutex_);
   const std::uint64_t now = look();
   if (now != wanted.generation) {
@@ -104,7 +111,7 @@ Status Conditions::set(const HostCaller& host, const std::string& path, const Wa
   auto& own = all_[{host.pid, path}];
   std::erase_if(own, [&](const Condition& one) { return one.thread == wanted.thread; });
   if (own.size() >= kMostOfOne) own.pop_front();  // of a thread that has ended, perhaps
-  own.push_back({.generation = now, .thread = wanted.thread, .started = start_of(wanted.thread)});
+  own.push_back({.generation = now, .thread = wanted.thread, .started = started});
   count_ = all_.size();
   return ok();
 }

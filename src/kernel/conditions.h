@@ -36,7 +36,8 @@ class Conditions {
   bool any() const { return count_.load(std::memory_order_relaxed) != 0; }
   bool any_claim() const { return claim_count_.load(std::memory_order_relaxed) != 0; }
   bool awaits(const HostCaller& host, const std::string& path) const EXCLUDES(mutex_);
-  // ESTALE, and EAGAIN where processes that live have kMost already.
+  // ESTALE, EAGAIN where processes that live have kMost already, and ENOTSUP where the host does
+  // not say that the thread lives: what is not known to live has no condition.
   Status set(const HostCaller& host, const std::string& path, const Wanted& wanted,
              const Look& look) EXCLUDES(mutex_);
   // None: there was no condition. ESTALE where it does not hold.

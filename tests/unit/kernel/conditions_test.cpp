@@ -118,6 +118,20 @@ TEST_CASE("a condition is used once, and a refusal is said twice where it is ask
   CHECK(code_of(meet()) == 0);
 }
 
+// As where /proc shows an ordinary user's daemon its own processes only.
+TEST_CASE("a condition of who is not known to live is refused, and not dropped later") {
+  ThreadsOfOne it;
+  const pid_t gone = it.one.number();
+  it.one.end();
+  const auto look = [&] { return it.now; };
+  CHECK(it.conditions.set(it.own, it.path, {it.now, gone}, look).error().code == ENOTSUP);
+  CHECK_FALSE(it.conditions.any());
+  Sleeper ended;
+  ended.end();
+  const auto other = process(ended.pid());
+  CHECK(it.conditions.set(other, it.path, {it.now, ended.pid()}, look).error().code == ENOTSUP);
+}
+
 TEST_CASE("of two with the same condition one publishes, and its end or failure lets the other") {
   Conditions conditions;
   const auto look = [] { return std::uint64_t{5}; };
