@@ -75,8 +75,17 @@ Served served_by(pid_t daemon) {
   return served;
 }
 
+bool has(const Connections& connections, const std::string& one) {
+  return std::ranges::find(connections, one) != connections.end();
+}
+
+// Whether a connection is that daemon's still: once it is let go of, another mount has its number.
+bool is_served_by(pid_t daemon, const std::string& connection) {
+  return is_dying(daemon) && has(served_by(daemon).connections, connection);
+}
+
 // In a child of its own: root looks at a fusectl that only the child sees, where the host has none.
-[[noreturn]] void abort_in_child(const Connections& connections) {
+[[noreturn]] void abort_in_child(const Connections& connections, pid_t daemon) {
   if (::geteuid() == 0 && ::unshare(CLONE_NEWNS) == 0 &&
       ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0) {
     ::mount("none", kControl, "fusectl", 0, nullptr);
@@ -84,14 +93,16 @@ Served served_by(pid_t daemon) {
   int failed = 0;
   for (const std::string& each : connections) {
     const UniqueFd abort(::open(fmt::format("{}/{}/abort", kControl, each).c_str(), O_WRONLY));
+    if (daemon != 0 && !is_served_by(daemon, each)) continue;
     if (!abort || ::write(abort.get(), "1", 1) != 1) failed = 1;
   }
   ::_exit(failed);
 }
 
-bool abort(const Connections& connections) {
+// `daemon`: whose they have to be; 0 where they are those of a mount that is asked for.
+bool abort(const Connections& connections, pid_t daemon) {
   const pid_t child = ::fork();
-  if (child == 0) abort_in_child(connections);
+  if (child == 0) abort_in_child(connections, daemon);
   int status = -1;
   return child > 0 && ::waitpid(child, &status, 0) == child && status == 0;
 }
@@ -140,7 +151,7 @@ bool is_dying(pid_t daemon) {
 
 bool cut_off(const std::string& mountpoint) {
   const Connections connections = connections_of(mountpoint);
-  if (!connections.empty() && abort(connections)) return true;
+  if (!connections.empty() && abort(connections, 0)) return true;
   force(mountpoint);
   return false;
 }
@@ -152,7 +163,7 @@ Status end_dying(pid_t daemon, const std::string& mountpoint) {
   for (int i = 0; i < kTries && !comes_apart(daemon, kMoment); ++i) {
     if (i == 0) log::warning("the daemon (pid {}) is dead and cannot go by itself", daemon);
     const Served served = served_by(daemon);
-    const bool is_done = served.is_known && abort(served.connections);
+    const bool is_done = served.is_known && abort(served.connections, daemon);
     if (!is_done && !mountpoint.empty()) cut_off(mountpoint);
   }
   if (!is_dying(daemon)) return ok();
@@ -170,9 +181,7 @@ Status end_dying_servers(const std::string& mountpoint) {
     const auto pid = text::number<pid_t>(entry.filename().string());
     if (!pid || !is_dying(*pid)) continue;
     const Served served = served_by(*pid);
-    const auto is_asked = [&](const std::string& each) {
-      return std::ranges::find(asked, each) != asked.end();
-    };
+    const auto is_asked = [&](const std::string& each) { return has(asked, each); };
     const bool is_its = std::ranges::any_of(served.connections, is_asked) ||
                         (!served.is_known && !answers_within(mountpoint, std::chrono::seconds(1)));
     if (is_its) TRY(end_dying(*pid, mountpoint));
