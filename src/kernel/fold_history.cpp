@@ -61,6 +61,16 @@ History::Goes goes_along(const json::Value& data) {
   };
 }
 
+// What a directory that was there for a while had driven out of the trash.
+void put_back(Fold& fold, const Record& record) {
+  const auto number = static_cast<std::uint64_t>(record.data["taken_back"].number());
+  const FileVersionRef version = number == 0 ? nullptr : fold.history().find(number);
+  if (version == nullptr || version->path != json::bytes_of(record.data, "path")) return;
+  FileVersion again = *version;
+  again.in_trash = true;
+  fold.add_version(std::make_shared<const FileVersion>(std::move(again)));
+}
+
 }  // namespace
 
 bool makes_a_name(std::string_view kind) {
@@ -81,6 +91,7 @@ void note_history(Fold& fold, const Record& record) {
     const bool is_new_name = renames || (is_there && record.data["of"].text() == "rename");
     fold.name_appears(json::bytes_of(record.data, is_new_name ? "other" : "path"));
   }
+  if (!record.data["taken_back"].is_null()) put_back(fold, record);
   // Before what the backup replaces, whose number is greater.
   if (const FileVersionRef former = former_of(record)) fold.add_version(former);
   if (record.data["kept"].is_null()) return;  // as of most

@@ -73,6 +73,8 @@ inline constexpr std::string_view kCheckpointCommit = "checkpoint.commit";
 // --- what else is told: the author's process is the subject
 // tree.<operation>: path [bytes], told of every change below a data tree. Operations:
 //   create mkdir symlink mknod remove; link: other, the name that there was
+//   remove with `taken_back`: a directory that an operation had made before it was refused; that
+//     version (0: none) is in the trash again
 //   rename: other, the new name [exchange: the two have changed places; own, of a whole workspace
 //     that had its path, or the other's, after another one: the uid that alone takes along what was
 //     kept up to version `since`, of the other `other_since`]

@@ -84,6 +84,12 @@ json::Value KernelServices::recovered(const std::string& path) {
   return kernel_.history().recovered(path);
 }
 
+std::uint64_t KernelServices::trashed(const std::string& path) {
+  FileVersionRef version;
+  kernel_.look_at_history([&](const History& history) { version = history.trashed(path); });
+  return version == nullptr ? 0 : version->number;
+}
+
 // History is given up before a removal is refused.
 bool KernelServices::is_tree_busy(const std::string& root) {
   return kernel_.conflicts().is_busy(root);

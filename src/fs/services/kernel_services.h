@@ -34,6 +34,7 @@ class KernelServices final : public vfs::Services {
   bool was_left_ready(const std::string& path) override;
   std::string why_not_kept(std::uint64_t size, bool by_copy) override;
   json::Value recovered(const std::string& path) override;
+  std::uint64_t trashed(const std::string& path) override;
   Quotas quotas() override { return kernel_.quotas(); }
   WriteGuard* guard() override;
   void make_room() override;

@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 
+#include <climits>
 #include <optional>
 #include <ranges>
 
+#include "base/blocks.h"
 #include "base/hash.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
@@ -31,6 +33,12 @@ std::string_view kind_of(mode_t type) {
     default:
       return "a device";
   }
+}
+
+Status check_length(std::string_view name, std::string_view path) {
+  if (name.size() <= NAME_MAX) return ok();
+  return fail(ENAMETOOLONG, "{}: a name of {} bytes in it; up to {} would do", path, name.size(),
+              NAME_MAX);
 }
 
 // Of a name in a data tree: until the end of what is done with it no whole tree is kept or copied.
@@ -96,33 +104,74 @@ std::unexpected<Error> DataChanges::refuse_no_directory(std::string_view path) {
 }
 
 // On no stack of calls, as remove_name().
-Result<NodeRef> DataChanges::ensure_directory(const std::string& path) {
+Result<DataChanges::Way> DataChanges::way_to(const std::string& path) {
   std::vector<std::string> missing;
   std::string above = path;
   auto there = walk(request_, context_, root_, above);
   while (!there && there.error().code == ENOENT && is_data(above)) {
     missing.push_back(name_of(above));
+    TRY(check_length(missing.back(), above));
     above = parent_path(above);
     there = walk(request_, context_, root_, above);
   }
   if (!there) return std::unexpected(there.error());
   if (there->node->type() != S_IFDIR) return refuse_no_directory(above);
-  NodeRef directory = there->node;
-  for (const std::string& name : missing | std::views::reverse) {
-    TRY(may_change(*directory, name));
-    Found made = TRY(directory->make_directory(request_, name, 0755));
-    note({directory, name, nullptr}, TreeEvent::Kind::made, S_IFDIR);
-    ensured_.emplace_back(directory, name);
-    directory = std::move(made.node);
-  }
-  return directory;
+  return Way{there->node, std::move(missing)};
 }
 
-void DataChanges::take_back_directories() {
-  for (const auto& [parent, name] : ensured_ | std::views::reverse) {
-    if (!parent->remove_directory(request_, name)) break;  // somebody uses it already
-    note({parent, name, nullptr}, TreeEvent::Kind::removed, S_IFDIR);
+Result<NodeRef> DataChanges::make_way(Way way) {
+  for (const std::string& name : way.missing | std::views::reverse) {
+    TRY(may_change(*way.directory, name));
+    way.directory = TRY(make_directory(way.directory, name, 0755)).node;
   }
+  return way.directory;
+}
+
+Result<NodeRef> DataChanges::ensure_directory(const std::string& path) {
+  return make_way(TRY(way_to(path)));
+}
+
+Result<Found> DataChanges::make_directory(const NodeRef& parent, const std::string& name,
+                                          mode_t mode) {
+  const std::string path = child_path(parent->path(), name);
+  const std::uint64_t trashed = context_->services.trashed(path);
+  Found made = TRY(parent->make_directory(request_, name, mode));
+  note({parent, name, nullptr}, TreeEvent::Kind::made, S_IFDIR);
+  ensured_.push_back({parent, name, made.node, path, trashed});
+  return made;
+}
+
+Result<Hold> DataChanges::hold_room(const Way& way, const std::string& path, const Text& text) {
+  const auto* const data = dynamic_cast<const DataNode*>(way.directory.get());
+  if (way.missing.empty() || data == nullptr) return Hold();
+  QuotaTable& quotas = data->tree().quotas();
+  if (!quotas.is_active()) return Hold();
+  const auto directories = static_cast<std::int64_t>(way.missing.size());
+  const auto bytes = static_cast<std::int64_t>(whole_blocks(TRY(text.make()).size()));
+  const auto block = static_cast<std::int64_t>(whole_blocks(1));
+  const Growth::Amount more{.bytes = bytes + directories * block, .inodes = directories + 1};
+  const std::string user = user_subject(request_.caller().host.uid);
+  std::vector<Hold> holds;
+  for (const std::string& subject : {std::string(text::first_parts(path, 2)), user}) {
+    auto hold = quotas.hold_room(subject, more);
+    if (!hold) return std::unexpected(noted(*context_, request_, path, std::move(hold).error()));
+    holds.push_back(*std::move(hold));
+  }
+  return std::make_shared<const std::vector<Hold>>(std::move(holds));
+}
+
+// As if they had never been made: for watchers they were not, and for history nothing has gone.
+void DataChanges::take_back_directories() {
+  for (const Ensured& one : ensured_ | std::views::reverse) {
+    request_.take_back(one.trashed);
+    if (!one.parent->remove_directory(request_, one.name)) continue;  // somebody uses it already
+    made_.push_back({one.parent, one.name, nullptr});
+    std::erase_if(seen_, [&](const TreeEvent& event) {
+      return event.kind == TreeEvent::Kind::made && event.path == one.path;
+    });
+    std::erase_if(finishing_, [&](const auto& last) { return last.first == one.node; });
+  }
+  request_.take_back({});
   ensured_.clear();
 }
 
@@ -180,15 +229,22 @@ Status DataChanges::write(const std::string& path, const Text& text) {
 }
 
 Status DataChanges::rewrite(const std::string& path, const Text& text) {
-  const NodeRef directory = TRY(ensure_directory(parent_path(path)));
+  const auto directory = ensure_directory(parent_path(path));
+  if (!directory) {
+    take_back_directories();
+    return std::unexpected(directory.error());
+  }
   std::optional<ChangeOrder::Turn> turn;
-  take_turn(turn, *directory, name_of(path));
+  take_turn(turn, **directory, name_of(path));
   return write(path, text);
 }
 
 Status DataChanges::write_in_place(const std::string& path, const Text& text) {
-  NodeRef directory = TRY(ensure_directory(parent_path(path)));
   const std::string name = name_of(path);
+  TRY(check_length(name, path));
+  Way way = TRY(way_to(parent_path(path)));
+  const Hold room = TRY(hold_room(way, path, text));
+  NodeRef directory = TRY(make_way(std::move(way)));
   TRY(may_change(*directory, name));
   // Of the names that agentfs itself has in it none is to be written.
   if (auto* const history = dynamic_cast<HistoryNode*>(directory.get())) {

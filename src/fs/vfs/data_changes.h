@@ -74,7 +74,17 @@ class DataChanges {
   // May an agent's tool put something else there? What was asked for by name is not a tool's own.
   WriteGuard* guard() const;
   static std::unexpected<Error> refuse_no_directory(std::string_view path);
+  // To a directory: the nearest that is there, and what is missing below it, the last name first.
+  struct Way {
+    NodeRef directory{};
+    std::vector<std::string> missing{};
+  };
+  Result<Way> way_to(const std::string& path);
+  Result<NodeRef> make_way(Way way);
   Result<NodeRef> ensure_directory(const std::string& path);
+  // What a file in missing directories may take is asked for before the first of them is made.
+  Result<Hold> hold_room(const Way& way, const std::string& path, const Text& text);
+  Result<Found> make_directory(const NodeRef& parent, const std::string& name, mode_t mode);
   Status write_in_place(const std::string& path, const Text& text);
   Status write_once(const NodeRef& directory, const std::string& path, const Text& text);
   // In the place of `old`, if that is not null.
@@ -101,7 +111,14 @@ class DataChanges {
   // What had the name has gone.
   static void note_gone(Staleness& stale, const Found& old);
 
-  std::vector<std::pair<NodeRef, std::string>> ensured_;  // directories made on the way
+  struct Ensured {  // a directory made on the way
+    NodeRef parent{};
+    std::string name{};
+    NodeRef node{};
+    std::string path{};
+    std::uint64_t trashed = 0;  // the version that its name drove out of the trash
+  };
+  std::vector<Ensured> ensured_;
   std::vector<Staleness> made_;
   std::vector<TreeEvent> seen_;
   std::vector<std::pair<NodeRef, RestoreStep>> finishing_;

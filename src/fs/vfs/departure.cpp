@@ -39,6 +39,10 @@ Departure::Departure(Request& request, const DataNode& directory, const std::str
   const bool is_looked_at = local != nullptr && by_another && local->expected();
   if (is_looked_at) look(*local, directory, name);
   if (!is_expected_) return;
+  if (local != nullptr && local->taken_back()) {
+    change_.row().details = {{"taken_back", *local->taken_back()}};
+    return;
+  }
   const Region region = region_of(directory.region(), name);
   if (region != Region::plain || !tree_.keeper().is_on()) return;
   const bool is_inner = local != nullptr;

@@ -12,8 +12,8 @@
 namespace agentfs::vfs {
 
 // Keeps what has the name, before the operation; nothing below .git, whose own objects are its
-// history, and no file that an operation of the daemon's own has lying ready. Not shared between
-// threads.
+// history, and neither a file that an operation of the daemon's own has lying ready nor a directory
+// that one takes back. Not shared between threads.
 class Departure {
  public:
   // `change` is what takes it away. `by_another`: another file takes its place.

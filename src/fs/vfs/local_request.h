@@ -32,6 +32,10 @@ class LocalRequest final : public Request {
   // Of the renames from here on: ESTALE where it is another, or has been written to.
   void expect(std::optional<Expected> expected) { expected_ = std::move(expected); }
   const std::optional<Expected>& expected() const { return expected_; }
+  // Of the removals from here on: of directories that the operation itself has made. What they had
+  // driven out of the trash, a version (0: nothing), is there again, and they are not kept.
+  void take_back(std::optional<std::uint64_t> trashed) { taken_back_ = trashed; }
+  const std::optional<std::uint64_t>& taken_back() const { return taken_back_; }
   void note_touched() { ++touched_; }
   std::size_t touched() const { return touched_; }  // how often it was
 
@@ -39,6 +43,7 @@ class LocalRequest final : public Request {
   const Caller caller_;
   const TreeCaller tree_;
   std::optional<Expected> expected_{};
+  std::optional<std::uint64_t> taken_back_{};
   std::size_t touched_ = 0;
   HostCaller host_;  // pid 0: no process of the host
 };

@@ -192,10 +192,8 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
     finishing_.emplace_back(there->node, step);
     return ok();
   }
-  const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));
+  const Found made = TRY(make_directory(parent, name_of(step.path), 0700));
   drop_inherited_acls(request_, {}, *made.node);
-  note({parent, name_of(step.path), nullptr}, TreeEvent::Kind::made, S_IFDIR);
-  ensured_.emplace_back(parent, name_of(step.path));
   finishing_.emplace_back(made.node, step);
   return ok();
 }

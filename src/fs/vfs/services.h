@@ -81,6 +81,8 @@ class Services {
   // The member `kept` for a change that a dead daemon did not come to tell: what this start has
   // found that it kept of the path. Null: nothing.
   virtual json::Value recovered(const std::string& /*path*/) { return {}; }
+  // The version that is in the trash under this path; 0: none.
+  virtual std::uint64_t trashed(const std::string& /*path*/) { return 0; }
   // On a full disk: history gives back what it holds beyond its share.
   virtual void make_room() {}
   // What trees and users may hold (kernel/quota.h).
