@@ -161,7 +161,8 @@ Result<Hold> DataChanges::hold_room(const Way& way, const std::string& path, con
 }
 
 // As if they had never been made: for watchers they were not, and for history nothing has gone.
-void DataChanges::take_back_directories() {
+std::size_t DataChanges::take_back_directories() {
+  std::size_t steps = 0;
   for (const Ensured& one : ensured_ | std::views::reverse) {
     request_.take_back(one.trashed);
     if (!one.parent->remove_directory(request_, one.name)) continue;  // somebody uses it already
@@ -169,10 +170,11 @@ void DataChanges::take_back_directories() {
     std::erase_if(seen_, [&](const TreeEvent& event) {
       return event.kind == TreeEvent::Kind::made && event.path == one.path;
     });
-    std::erase_if(finishing_, [&](const auto& last) { return last.first == one.node; });
+    steps += std::erase_if(finishing_, [&](const auto& last) { return last.first == one.node; });
   }
   request_.take_back({});
   ensured_.clear();
+  return steps;
 }
 
 Status DataChanges::write_new(Node& directory, const std::string& name, const Found* old,

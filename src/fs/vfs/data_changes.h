@@ -40,8 +40,9 @@ class DataChanges {
   Status check_ways(const std::vector<RestoreStep>& steps) const;
   // One step of a restore, by temporary file and rename.
   Status restore(const RestoreStep& step, const PastStore& past);
-  void take_back_directories();  // those that it made, where nothing came into them
-  Status finish_restore();       // after the last step: modes and times of the directories made
+  // Those that it made, where nothing came into them; how many of them were steps of a restore.
+  std::size_t take_back_directories();
+  Status finish_restore();  // after the last step: modes and times of the directories made
   Status remove(const NodeRef& directory, const std::string& name);  // with all that is in it
   const std::vector<Staleness>& made() const { return made_; }
   const std::vector<TreeEvent>& seen() const { return seen_; }  // the same, for watchers

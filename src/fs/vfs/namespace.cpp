@@ -101,6 +101,18 @@ Status put_text(Parts& parts, const Caller& caller, const std::string& path,
   });
 }
 
+// Of a restore that failed: `restored` paths have come back.
+Status with_amount(Status done, std::size_t restored, std::size_t all) {
+  if (done || all == 1) return done;
+  std::string& sentence = done.error().message;
+  sentence += restored == 0 ? std::string("; nothing was restored")
+                            : fmt::format(
+                                  "; {} of {} paths were restored, and the same command brings the "
+                                  "rest",
+                                  restored, all);
+  return done;
+}
+
 bool takes_commands(const Node& node, const RowInfo* row) {
   if (node.type() != S_IFREG || row == nullptr) return false;
   return row->kind == Kind::control || row->kind == Kind::reply || row->kind == Kind::setting ||
@@ -224,12 +236,15 @@ Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>&
   DataChanges changes(request, parts_->context, parts_->root);
   TRY(changes.check_ways(steps));
   Status done = ok();
+  std::size_t restored = 0;
   for (const RestoreStep& step : steps) {
     done = changes.restore(step, *parts_->past);
     if (!done) break;
+    ++restored;
   }
   // Of what could not come back no directory is left that nothing came back to.
-  if (!done) changes.take_back_directories();
+  if (!done) restored -= changes.take_back_directories();
+  done = with_amount(std::move(done), restored, steps.size());
   const Status finished = changes.finish_restore();
   if (done) done = finished;
   tell_of(*parts_, changes);
