@@ -84,5 +84,21 @@ TEST_CASE("A restore that brings a part says how much, and the same command brin
   check_that_all_comes_back(world);
 }
 
+TEST_CASE("A restore whose attributes find no room is no success") {
+  TreeWorld world;
+  constexpr std::uint64_t kBlock = 4096;
+  const auto held = world.files().holding(kSite);
+  REQUIRE(held);
+  const std::string limit = fmt::format("bytes={}\n", held->bytes + kBlock);
+  REQUIRE(world.write(kSite + "/.agentfs/limits", limit) == 0);
+  world.files().quotas_changed();
+  world.files().await_count(kSite);
+  RestoreStep step{.path = kTop, .mode = S_IFDIR | 0750};
+  step.xattrs["user.large"] = std::string(2 * kBlock, 'x');
+  const auto done = world.files().restore(world.request().caller(), {step});
+  REQUIRE_FALSE(done);
+  CHECK(done.error().code == EDQUOT);
+}
+
 }  // namespace
 }  // namespace agentfs::test

@@ -2,18 +2,29 @@
 // What a new file gets from the one whose place it takes. Inside vfs only.
 #pragma once
 
+#include <cerrno>
+
 #include "base/xattrs.h"
 #include "fs/vfs/node.h"
 
 namespace agentfs::vfs {
 
+// Attributes that this process may not set, or that the disk knows nothing of, are left out, as
+// cp(1) does: an error is what the disk has no room for (ENOSPC, EDQUOT), or fails at (EIO).
+template <class T>
+Status disk_error_of(const Result<T>& done) {
+  if (done) return ok();
+  const int code = done.error().code;
+  const bool is_disk = code == ENOSPC || code == EDQUOT || code == EIO;
+  return is_disk ? Status(std::unexpected(done.error())) : ok();
+}
+
 // ACLs and what users have set.
-Xattrs xattrs_of(Request& request, Node& node);
-// Those that this process may not set are left out, as cp(1) does.
-void set_xattrs(Request& request, const Xattrs& xattrs, Node& to);
+Result<Xattrs> xattrs_of(Request& request, Node& node);
+Status set_xattrs(Request& request, const Xattrs& xattrs, Node& to);
 // What was made just now has ACLs from its directory; what it is made of may have had others, or
 // none.
-void drop_inherited_acls(Request& request, const Xattrs& from, Node& to);
+Status drop_inherited_acls(Request& request, const Xattrs& from, Node& to);
 
 // As a write in place would leave the file that was there: whose it is, its mode and attributes.
 // Set-ID bits are for who has it: they go where it cannot be given, and, as with write(2), where

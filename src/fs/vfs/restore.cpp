@@ -50,9 +50,10 @@ Status copy_bytes(Request& request, int from, Handle& to, off_t size) {
 }
 
 // Another owner takes them away, so they come after that.
-void give_capabilities(Request& request, const Xattrs& from, Node& to) {
+Status give_capabilities(Request& request, const Xattrs& from, Node& to) {
   const auto found = from.find(kCapabilityName);
-  if (found != from.end()) static_cast<void>(to.set_xattr(request, found->first, found->second, 0));
+  if (found == from.end()) return ok();
+  return disk_error_of(to.set_xattr(request, found->first, found->second, 0));
 }
 
 SetAttributes attributes_of(const RestoreStep& step) {
@@ -96,8 +97,8 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
   Node& node = *to.found.node;
   if (!from.is_empty()) TRY(copy_bytes(request, from.file(), handle, from.attributes.st_size));
   if (from.elsewhere != nullptr) TRY(from.elsewhere->check_read());
-  set_xattrs(request, from.xattrs, node);
-  drop_inherited_acls(request, from.xattrs, node);
+  TRY(set_xattrs(request, from.xattrs, node));
+  TRY(drop_inherited_acls(request, from.xattrs, node));
   TRY(handle.flush(request));
   // A hole at the end; before the mode, since who is not root loses set-ID bits by it.
   if (!from.is_empty()) {
@@ -106,9 +107,8 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
     TRY(node.set_attributes(request, &handle, whole));
   }
   TRY(node.set_attributes(request, &handle, attributes_of(step)));
-  give_capabilities(request, from.xattrs, node);
-  set_xattrs(request, step.xattrs, node);
-  return ok();
+  TRY(give_capabilities(request, from.xattrs, node));
+  return set_xattrs(request, step.xattrs, node);
 }
 
 }  // namespace
@@ -171,9 +171,9 @@ Status DataChanges::make_again(Node& directory, const std::string& name, const R
   if (is_link) {
     wanted.which &= ~static_cast<unsigned>(SetAttributes::mode);
   } else {
-    drop_inherited_acls(request_, {}, *made.node);
+    TRY(drop_inherited_acls(request_, {}, *made.node));
   }
-  set_xattrs(request_, step.xattrs, *made.node);
+  TRY(set_xattrs(request_, step.xattrs, *made.node));
   TRY(made.node->set_attributes(request_, nullptr, wanted));
   return ok();
 }
@@ -186,26 +186,32 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   const bool is_there = there && there->node->type() == S_IFDIR;
   if (is_there && (ours == nullptr || ours->real() != nullptr)) {
     if (!step.is_again) return ok();
-    drop_inherited_acls(request_, {}, *there->node);
+    TRY(drop_inherited_acls(request_, {}, *there->node));
     seen_.push_back({TreeEvent::Kind::attributes, step.path, S_IFDIR});
     made_.push_back({.node = there->node});  // who works in it keeps its name
     finishing_.emplace_back(there->node, step);
     return ok();
   }
   const Found made = TRY(make_directory(parent, name_of(step.path), 0700));
-  drop_inherited_acls(request_, {}, *made.node);
   finishing_.emplace_back(made.node, step);
+  TRY(drop_inherited_acls(request_, {}, *made.node));
   return ok();
 }
 
-// What is put into a directory needs the right to, has its default ACL, and moves its time.
+// What is put into a directory needs the right to, has its default ACL, and moves its time. One
+// that cannot be finished keeps none of the others from it.
 Status DataChanges::finish_restore() {
+  Status first = ok();
+  const auto note = [&](Status done) {
+    if (!done && first) first = std::move(done);
+  };
   for (auto at = finishing_.rbegin(); at != finishing_.rend(); ++at) {
-    set_xattrs(request_, at->second.xattrs, *at->first);
-    TRY(at->first->set_attributes(request_, nullptr, attributes_of(at->second)));
+    note(set_xattrs(request_, at->second.xattrs, *at->first));
+    const auto set = at->first->set_attributes(request_, nullptr, attributes_of(at->second));
+    if (!set) note(std::unexpected(set.error()));
   }
   finishing_.clear();
-  return ok();
+  return first;
 }
 
 // The temporary file is nobody's history: only what it replaces is kept.
