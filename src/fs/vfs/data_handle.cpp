@@ -88,12 +88,12 @@ Result<std::size_t> DataHandle::put(Request& request, off_t asked, std::string_v
   const off_t expected = place_of(request, asked);
   TRY(charge.write(*node_, descriptor(), expected, bytes.size()));
   TRY(before_write(expected));
-  const long put = TRY(change(request, "write", [&]() -> long {
+  std::size_t done = 0;  // is in the file, also where the rest is an error
+  const auto put = change(request, "write", [&]() -> long {
     const off_t offset = place_of(request, asked);  // nobody cuts it from here on
     if (offset != asked) request.put_elsewhere();
     const std::size_t wanted =
         request.is_written_back() ? within(descriptor(), offset, bytes.size()) : bytes.size();
-    std::size_t done = 0;
     while (done < wanted) {
       const ssize_t count = ::pwrite(descriptor(), bytes.data() + done, wanted - done,
                                      offset + static_cast<off_t>(done));
@@ -104,8 +104,10 @@ Result<std::size_t> DataHandle::put(Request& request, off_t asked, std::string_v
       done += static_cast<std::size_t>(count);
     }
     return static_cast<long>(done);
-  }));
-  return request.is_written_back() ? bytes.size() : static_cast<std::size_t>(put);
+  });
+  if (!put && done > 0) changed(done);
+  (void)TRY(put);
+  return request.is_written_back() ? bytes.size() : done;
 }
 
 template <class Call>
