@@ -2,21 +2,17 @@
 // What a new file gets from the one whose place it takes. Inside vfs only.
 #pragma once
 
-#include <cerrno>
-
+#include "base/copy.h"
 #include "base/xattrs.h"
 #include "fs/vfs/node.h"
 
 namespace agentfs::vfs {
 
 // Attributes that this process may not set, or that the disk knows nothing of, are left out, as
-// cp(1) does: an error is what the disk has no room for (ENOSPC, EDQUOT), or fails at (EIO).
+// cp(1) does: an error is one of the disk.
 template <class T>
 Status disk_error_of(const Result<T>& done) {
-  if (done) return ok();
-  const int code = done.error().code;
-  const bool is_disk = code == ENOSPC || code == EDQUOT || code == EIO;
-  return is_disk ? Status(std::unexpected(done.error())) : ok();
+  return done || !is_of_disk(done.error().code) ? ok() : Status(std::unexpected(done.error()));
 }
 
 // ACLs and what users have set.
