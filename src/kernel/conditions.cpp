@@ -226,4 +226,15 @@ void Conditions::follow_file(const std::string& path, const std::string& to, boo
   for (const auto claim : own) move(claim, to);
 }
 
+void Conditions::forget(const std::string& path) {
+  Lock lock(mutex_);
+  std::vector<Claims::iterator> gone = going_on(path);
+  const auto end = claimed_.lower_bound(path + "0");  // '0' comes after '/'
+  for (auto each = claimed_.lower_bound(path + "/"); each != end; ++each) {
+    const auto claim = claims_.find(each->second);
+    if (claim->second.goes_on) gone.push_back(claim);
+  }
+  for (const auto claim : gone) drop(claim);
+}
+
 }  // namespace agentfs

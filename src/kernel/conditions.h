@@ -49,6 +49,8 @@ class Conditions {
   void follow(const std::string& path, const std::string& to, bool exchanged) EXCLUDES(mutex_);
   // A file has: who has cut it goes on writing it. Of the one whose name it took nothing is left.
   void follow_file(const std::string& path, const std::string& to, bool exchanged) EXCLUDES(mutex_);
+  // The file has gone, or all that was below the path: of who has cut one nothing is left.
+  void forget(const std::string& path) EXCLUDES(mutex_);
 
  private:
   struct Owner {

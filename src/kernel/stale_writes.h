@@ -44,6 +44,7 @@ class StaleWrites final : public WriteGuard {
   void file_renamed(const std::string& path, const std::string& to, bool exchanged) override {
     conditions_.follow_file(path, to, exchanged);
   }
+  void files_gone(const std::string& path) override { conditions_.forget(path); }
   std::optional<PathGeneration> generation(const std::string& path) const override;
 
   // Whether what the process wrote last there is not this text: it was merged with another's.

@@ -89,6 +89,9 @@ class WriteGuard {
   virtual void file_renamed(const std::string& path, const std::string& to, bool exchanged) = 0;
 
   virtual std::optional<PathGeneration> generation(const std::string& path) const = 0;
+  // What had the path, and what was below it, has it no more: who has cut one of those and goes on
+  // writing it publishes nothing there.
+  virtual void files_gone(const std::string& path) = 0;
 };
 
 }  // namespace agentfs

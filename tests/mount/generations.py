@@ -388,6 +388,21 @@ def who_has_cut_a_file_has_it_until_it_is_written():
         shutil.rmtree(path.parent)
 
 
+def who_has_cut_what_has_gone_holds_up_nobody():
+    """It goes on writing a file without a name, and not the one that has the name since."""
+    path = SITE / "gone"
+    for way in ("rm", "mv"):
+        path.write_text("one")
+        os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
+        with path.open("w") as file:
+            run(["sh", "-c", "rm gone; echo new >gone" if way == "rm" else
+                 "echo new >other; mv other gone"], cwd=SITE)
+            expect_eq(run([sys.executable, "-c", ANOTHER, path]).strip(), "done", way)
+            file.write("two")
+        expect_eq(read(path), "another", way)
+        path.unlink()
+
+
 def an_unread_file_is_refused():
     path = SITE / "unread.txt"
     path.write_text("a person's\n")
@@ -579,5 +594,6 @@ def what_a_tool_deletes_is_in_the_trash_whatever_its_name():
 main(mount_it, names_have_generations, they_are_told, hashes, copies_do_not_carry_them, conditions,
      what_another_is_writing_counts, a_condition_is_of_a_file_with_one_name, a_file_without_its_name_is_stale, of_two_one_publishes,
      of_many_who_count_none_is_lost, of_threads_who_count_none_is_lost,
-     who_has_cut_a_file_has_it_until_it_is_written, an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
+     who_has_cut_a_file_has_it_until_it_is_written,
+     who_has_cut_what_has_gone_holds_up_nobody, an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
      what_a_tool_deletes_is_in_the_trash_whatever_its_name)

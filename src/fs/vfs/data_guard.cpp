@@ -24,6 +24,11 @@ Result<std::string> whole_text(TreeStore& store, const TreeNode& file) {
 
 }  // namespace
 
+void forget_claims(DataTree& tree, const std::string& path) {
+  WriteGuard* const guard = tree.services().guard();
+  if (guard != nullptr && guard->has_claims()) guard->files_gone(path);
+}
+
 bool awaits_condition(DataTree& tree) {
   const WriteGuard* const guard = tree.services().guard();
   return guard != nullptr && guard->has_conditions();

@@ -67,6 +67,8 @@ class DataGuard {
   Ends ends_ = Ends::now;
 };
 
+// What had the path, or was below it, has it no more, by whatever way.
+void forget_claims(DataTree& tree, const std::string& path);
 // Whether a condition waits for somebody's next write: then the daemon has to see the writes.
 bool awaits_condition(DataTree& tree);
 

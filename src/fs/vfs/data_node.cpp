@@ -341,6 +341,7 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   Departure departure(request, *this, name, removal);
   TRY(departure.after(departure.has_gone() ? ok()
                                            : tree_->store().unlink(*file_, name, request.tree())));
+  forget_claims(*tree_, removal.row().path);
   departure.tell();
   const Status told = removal.tell();
   guard.done();

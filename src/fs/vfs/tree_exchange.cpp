@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "fs/vfs/data_file.h"
+#include "fs/vfs/data_guard.h"
 #include "fs/vfs/file_system_parts.h"
 
 namespace agentfs::vfs {
@@ -179,14 +180,18 @@ Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink
   Staleness place = place_of(top, file);
   std::shared_ptr<DataNode> node = tree.find(file);
   const Hold held = node != nullptr && lost != 0 ? TRY(end_writes(tree, node)) : Hold();
+  std::string gone;  // the path that it had, where it has none any more
   {
     const ChangingAlone alone(tree.bytes(), file);
+    std::string path = node != nullptr ? node->path() : std::string();
     TRY(step());
     const auto now = tree.store().attributes(file);
     node = tree.find(file);
     const bool has_none = now && now->st_nlink <= lost;
     if (node != nullptr && (lost == 0 || has_none)) node->retire(lost != 0);
+    if (lost != 0 && has_none) gone = std::move(path);
   }
+  if (!gone.empty()) forget_claims(tree, gone);
   if (node == nullptr || place.directory == nullptr || !node->is_aside()) return ok();
   const auto left = node->status();
   if (!left || left->st_nlink > std::max(lost, nlink_t{1})) return ok();
@@ -261,6 +266,7 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& exchang
     const auto writers = parts_->writers_in(path);
     TRY(exchange.act(gone));
     top->tree().count_rollback();
+    forget_claims(top->tree(), path);
     // They have written to the tree that is over, and write no more to it.
     for (const auto& writer : writers) {
       const Status written = writer.node->tell_writes();

@@ -276,6 +276,32 @@ TEST_CASE("a claim goes along with its file, and ends with the file's last name"
   CHECK_FALSE(conditions.any_claim());
 }
 
+TEST_CASE("what goes takes the claims of who goes on writing it along, and no other's") {
+  Conditions conditions;
+  const auto look = [] { return std::uint64_t{5}; };
+  const HostCaller own = process(::getpid());
+  Sleeper other;
+  const std::vector<std::string> all{"/home/u/d", "/home/u/d.c", "/home/u/d/a", "/home/u/e"};
+  for (const std::string& path : all) {
+    REQUIRE(conditions.set(own, path, {5, own.pid}, look));
+    const Publishing how{.goes_on = true, .thread = own.pid};
+    REQUIRE(is_met(conditions.meet(own, path, how, look)));
+  }
+  const auto claimed = [&] {
+    std::vector<std::string> paths;
+    for (const std::string& path : all) {
+      if (!conditions.set(process(other.pid()), path, {5, other.pid()}, look))
+        paths.push_back(path);
+    }
+    return paths;
+  };
+  CHECK(claimed() == all);
+  conditions.forget("/home/u/e");
+  CHECK(claimed() == std::vector<std::string>(all.begin(), all.begin() + 3));
+  conditions.forget("/home/u/d");
+  CHECK(claimed() == std::vector<std::string>{"/home/u/d.c"});
+}
+
 // Each refused one write of somebody else who had set none.
 TEST_CASE("what threads have set that have ended refuses nothing") {
   Conditions conditions;
