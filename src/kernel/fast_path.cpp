@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/nanoseconds.h"
 #include "base/text.h"
+#include "kernel/fast_left.h"
 #include "kernel/fold.h"
 #include "kernel/forks.h"
 #include "kernel/kernel.h"
@@ -186,11 +187,14 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
     const FoldPlan plan = TRY(this->plan(caller, run, ours, end));
     end.paths = told_in(plan.changes);
     for (const std::string& note : plan.notes) end.lines += fmt::format("# fs=fast: {}\n", note);
-    if (plan.leaves_some) {
-      end.how = "kept";
-      end.lines +=
-          fmt::format("# fs=fast: what is left out is kept below {}\n", left_of(run).upper);
-    }
+    const bool keeps_more = end.how == "kept";
+    if (plan.leaves_some) end.how = "kept";
+    const auto ended = [&] {
+      const std::string directory = directory_of(run.number);
+      const std::string all(text::parent_part(directory));
+      if (plan.leaves_some) judge_left(kernel_, all, directory, run, end, keeps_more);
+      return std::move(end);
+    };
     if (run.dry_run) {
       end.how = "shown";
       end.lines += shown(plan);
@@ -198,7 +202,7 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
     }
     run.keeps = end.how == "kept";
     run.conflicts = end.conflicts;
-    if (plan.is_empty) return end;
+    if (plan.is_empty) return ended();
     const Hold room = TRY(kernel_.paths().hold_room(run.root, plan.growth));
     run.phase = FastRun::Phase::folding;
     run.record = plan.record;
@@ -207,7 +211,7 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
     const Status applied = apply(run, ours);
     if (applied) {
       TRY(finish(caller, run));
-      return end;
+      return ended();
     }
     TRY(take_back(run, ours));
     const bool again = applied.error().code == ESTALE && attempt < kAttempts;

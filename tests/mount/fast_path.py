@@ -725,7 +725,8 @@ def on_fail_and_dry_run():
     def call(**arguments):
         return {"name": "exec", "arguments": {"command": "echo x >>a; echo b >b; exit 3",
                                               **arguments}}
-    calls = [call(fs="fast", dry_run=True), call(fs="fast", on_fail="drop"),
+    looked_at = "mkdir .agentfs; echo x >.agentfs/x; echo x >>a; echo b >b"
+    calls = [call(fs="fast", dry_run=True, command=looked_at), call(fs="fast", on_fail="drop"),
              call(fs="coherent", on_fail="drop"), call(fs="fastest"), call(fs="fast")]
     steps = [{"text": "I work.", "calls": [one]} for one in calls] + [{"text": "Done."}]
     M.script_model("fast", {"tasks": [{"match": "*", "steps": steps}]})
@@ -736,6 +737,8 @@ def on_fail_and_dry_run():
     results = [row["data"]["result"] for row in rows]
     expect_eq(len(results), len(calls), f"results {results}")
     expect_has(results[0], "M\ta\nA\tb\n", "a dry run")
+    expect_has(results[0], "left out, the name is the mount's", "a dry run")
+    expect("is kept" not in results[0], f"a dry run keeps nothing: {results[0]}")
     expect_has(results[1], "what it changed is dropped", "on_fail=drop")
     expect_has(results[1], "# fs=fast dropped paths=2 conflicts=0", "on_fail=drop")
     expect_has(results[2], "take fs=fast", "on_fail=drop without fs=fast")
@@ -774,6 +777,27 @@ def escapes():
     expect_eq((upper / ".agentfs/x").read_text(), "x\n", "what was left out")
     shutil.rmtree(upper.parent)
     expect_eq(sorted(os.listdir(SPACES / "walls")), ["a", "beside", "state", "t"], "what is there")
+
+
+def what_is_left_out_is_bounded():
+    """Under the mount's own names a command leaves no more than limits and some megabytes allow."""
+    top = space_of("left")
+    fill = "mkdir .agentfs; head -c {} /dev/zero >.agentfs/x; touch done"
+    kept, gone = "what is left out is kept below", "what is left out has gone"
+    for size in (20_000_000, 12_000_000, 12_000_000):
+        before = len(os.listdir(M.state / "fast"))
+        reply = run_in("left", fill.format(size))
+        expect_has(reply, "left out, the name is the mount's")
+        fits = size < 16 << 20 and before == 0
+        expect_has(reply, kept if fits else gone, f"{size} bytes beside {before}")
+        expect_eq(len(os.listdir(M.state / "fast")), before + fits, f"after {size} bytes")
+        expect((top / "done").exists(), "the rest was folded")
+        (top / "done").unlink()
+    [overlay] = (M.state / "fast").iterdir()
+    shutil.rmtree(overlay)
+    tell(top / ".agentfs/limits", "bytes=1M")
+    expect_has(run_in("left", fill.format(2_000_000)), gone)
+    expect_eq(os.listdir(M.state / "fast"), [], "what is beside a workspace with a limit")
 
 
 def kills():
@@ -932,5 +956,6 @@ main(setup, random_operations, other_names, versions, access_lists, times_of_dir
      rows_of_directories, conflicts, commits_meanwhile, texts_that_others_go_on_changing,
      what_others_append_or_set_meanwhile_stays, attributes_that_others_set, links_that_others_change, directories_that_others_move,
      side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes,
+     what_is_left_out_is_bounded,
      rows_are_told_once, every_command_ends, what_a_power_cut_brings_back_is_cleared,
      what_a_command_removes_comes_back, kills)
