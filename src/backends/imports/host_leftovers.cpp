@@ -64,18 +64,18 @@ bool put_back(const HostDirectory& host, const Step& step, const HostDirectory::
   if (!to) return false;
   if (rename_with(from, *to, RENAME_NOREPLACE) == 0) return true;
   const auto there = host.look(step.path);
-  const bool is_staged =
-      step.comes && !step.ours->empty() && there && has_same_bytes(step.ours->front(), *there);
+  const bool is_staged = step.comes && there && has_same_bytes(step.ours->front(), *there);
   if (!is_staged || rename_with(from, *to, RENAME_EXCHANGE) != 0) return false;
   if (is_ours(step, host.look(step.temporary))) remove_at(from);
   return true;
 }
 
-void settle_temporary(const HostDirectory& host, const Step& step, bool has_begun) {
+void settle_temporary(const HostDirectory& host, const Step& step) {
   const auto place = host.place(step.temporary);
   const auto now = host.look(step.temporary);
   if (!place || (now && !now->exists())) return;
-  if (!has_begun || is_ours(step, now)) return remove_at(*place);
+  const bool is_half_staged = step.comes && step.ours && !step.ours->front().exists();
+  if (is_half_staged || is_ours(step, now)) return remove_at(*place);
   if (put_back(host, step, *place)) return;
   log::warning("{}: is what somebody saved as {} while a commit was written there",
                host.shown(step.temporary), host.shown(step.path));
@@ -90,9 +90,8 @@ Status remove_temporaries(const ImportRecords& records) {
   if (!host) return ok();
   if (has_begun) TRY(records.add_written(made_of(steps, *host)));
   for (const Step& step : steps) {
-    if (!step.temporary.empty()) settle_temporary(*host, step, has_begun);
+    if (!step.temporary.empty()) settle_temporary(*host, step);
   }
-  if (has_begun && file::exists(intent_of(records))) TRY(file::remove(intent_of(records)));
   return file::remove(intent);
 }
 

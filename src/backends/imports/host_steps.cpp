@@ -21,6 +21,7 @@ Step step_from(const json::Value& value) {
   if (const json::Array* const states = value["ours"].array()) {
     for (const json::Value& state : *states) step.ours->push_back(state_in(state));
   }
+  if (step.ours->empty()) step.ours->emplace_back();
   return step;
 }
 

@@ -15,8 +15,9 @@ struct Step {
   std::string path{};       // "" in notes of an earlier version, between what goes and what comes
   std::string temporary{};  // where what comes lies ready, or what goes is on its way; or ""
   bool comes = true;        // of an earlier version, what goes, too
-  // What may lie there without being anybody's work: what was staged, first, and what was to go.
-  // Earlier versions did not tell, and took all for theirs.
+  // What may lie there without being anybody's work: of what comes, what was staged, once it is,
+  // and then what was to go; of what goes, itself. At least one. Earlier versions did not tell, and
+  // took all for theirs.
   std::optional<std::vector<FileState>> ours{};
 };
 

@@ -327,7 +327,10 @@ Status HostWriter::sync() const {
 // What opens directories, first; what goes, from below; what comes, from above; what closes
 // directories, in the end.
 Status HostWriter::apply() {
-  TRY(file::replace(steps_of(records_), text_of(steps()), 0600));
+  TRY(file::replace(intent_of(records_), text_of(steps()), 0600));
+  if (::rename(intent_of(records_).c_str(), steps_of(records_).c_str()) != 0) {
+    return fail_errno(steps_of(records_));
+  }
   std::size_t done = 0;
   std::size_t begun = 0;  // gone, for what is of another type
   const auto said = [&](const Status& status) -> Status {
