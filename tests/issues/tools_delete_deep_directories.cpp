@@ -48,7 +48,7 @@ TEST_CASE("A tool deletes a directory however deep it is") {
   at.reset();
   const ProcessId pid = world.base().spawn({.workspace = "site"});
   const Caller agent = world.kernel().agent(pid, "call:1");
-  on_small_stack([&] { CHECK(agent.call(fs::Delete{"deep"})); });
+  on_small_stack([&] { CHECK(agent.call(agentfs::fs::Delete{"deep"})); });
   CHECK_FALSE(file::exists(top));
 }
 
@@ -58,9 +58,9 @@ TEST_CASE("A tool makes the directories of a path however many, and no path beyo
   const Caller agent = world.kernel().agent(pid, "call:1");
   std::string path;
   for (int level = 0; level < 1'500; ++level) path += "d/";
-  on_small_stack([&] { CHECK(agent.call(fs::Write{path + "f", "text"})); });
+  on_small_stack([&] { CHECK(agent.call(agentfs::fs::Write{path + "f", "text"})); });
   for (int level = 0; level < 1'500; ++level) path += "d/";
-  const auto refused = agent.call(fs::Write{path + "f", "text"});
+  const auto refused = agent.call(agentfs::fs::Write{path + "f", "text"});
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == ENAMETOOLONG);
 }

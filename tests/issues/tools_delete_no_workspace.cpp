@@ -27,15 +27,15 @@ TEST_CASE("A tool deletes what is in a workspace or home, but neither of them") 
         std::string("./.git/.."), std::string("../site"), std::string("up/site"), home,
         home + "/."}) {
     INFO(path);
-    const auto deleted = agent.call(fs::Delete{path});
+    const auto deleted = agent.call(agentfs::fs::Delete{path});
     REQUIRE_FALSE(deleted);
     CHECK(deleted.error().code == EPERM);
     CHECK_THAT(deleted.error().message, has("in it would do"));
     CHECK(file::exists(host + "/workspaces/site/.git/refs"));
     CHECK(file::exists(host + home));
   }
-  CHECK(agent.call(fs::Delete{"up"}));
-  CHECK(agent.call(fs::Delete{".git"}));
+  CHECK(agent.call(agentfs::fs::Delete{"up"}));
+  CHECK(agent.call(agentfs::fs::Delete{".git"}));
   CHECK_FALSE(file::exists(host + "/workspaces/site/.git"));
 }
 
