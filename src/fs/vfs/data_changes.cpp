@@ -149,15 +149,12 @@ Result<Hold> DataChanges::hold_room(const Way& way, const std::string& path, con
   const auto directories = static_cast<std::int64_t>(way.missing.size());
   const auto bytes = static_cast<std::int64_t>(whole_blocks(TRY(text.make()).size()));
   const auto block = static_cast<std::int64_t>(whole_blocks(1));
-  const Growth::Amount more{.bytes = bytes + directories * block, .inodes = directories + 1};
-  const std::string user = user_subject(request_.caller().host.uid);
-  std::vector<Hold> holds;
-  for (const std::string& subject : {std::string(text::first_parts(path, 2)), user}) {
-    auto hold = quotas.hold_room(subject, more);
-    if (!hold) return std::unexpected(noted(*context_, request_, path, std::move(hold).error()));
-    holds.push_back(*std::move(hold));
-  }
-  return std::make_shared<const std::vector<Hold>>(std::move(holds));
+  Growth more;
+  more.add(request_.caller().host.uid,
+           {.bytes = bytes + directories * block, .inodes = directories + 1});
+  auto hold = quotas.hold_room(std::string(text::first_parts(path, 2)), more);
+  if (!hold) return std::unexpected(noted(*context_, request_, path, std::move(hold).error()));
+  return hold;
 }
 
 // As if they had never been made: for watchers they were not, and for history nothing has gone.

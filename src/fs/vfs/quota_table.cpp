@@ -307,6 +307,15 @@ Holding QuotaTable::look_at_all(const std::string& subject) {
   return held;
 }
 
+Result<Hold> QuotaTable::hold_room(const std::string& tree, const Growth& more) {
+  if (!is_active()) return Hold();
+  std::vector<Hold> holds{TRY(hold_room(tree, more.whole()))};
+  for (const auto& [user, its] : more.users()) {
+    holds.push_back(TRY(hold_room(user_subject(user), its)));
+  }
+  return std::make_shared<const std::vector<Hold>>(std::move(holds));
+}
+
 Result<Hold> QuotaTable::hold_room(const std::string& subject, const Growth::Amount& more) {
   auto state = is_active() ? ledger_.state(subject) : std::nullopt;
   if (state && !state->is_judged) {  // a limit that is new: what is held is counted just now

@@ -55,6 +55,8 @@ class QuotaTable {
   void await(const std::string& subject) const;
   // EDQUOT unless it could hold so much more, beside what else is held so.
   Result<Hold> hold_room(const std::string& subject, const Growth::Amount& more) EXCLUDES(mutex_);
+  // The same of a tree, by its path, and of each user who comes to hold more in it.
+  Result<Hold> hold_room(const std::string& tree, const Growth& more) EXCLUDES(mutex_);
 
   // --- one look at a file, after it may have changed
   enum class Why { changed, made, removed };

@@ -314,12 +314,7 @@ Result<Holding> FileSystem::holding(const std::string& subject) {
 void FileSystem::await_count(const std::string& subject) { parts_->quotas->await(subject); }
 
 Result<Hold> FileSystem::hold_room(const std::string& path, const Growth& more) {
-  if (!parts_->quotas->is_active()) return Hold();
-  std::vector<Hold> holds{TRY(parts_->quotas->hold_room(path, more.whole()))};
-  for (const auto& [user, its] : more.users()) {
-    holds.push_back(TRY(parts_->quotas->hold_room(user_subject(user), its)));
-  }
-  return std::make_shared<const std::vector<Hold>>(std::move(holds));
+  return parts_->quotas->hold_room(path, more);
 }
 
 // What has come back meanwhile has not gone.
