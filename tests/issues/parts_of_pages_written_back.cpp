@@ -15,22 +15,6 @@ namespace {
 
 const std::string kTable = "/workspaces/site/table";
 
-// What the host's kernel stores of a mapping.
-class WrittenBack final : public vfs::Request {
- public:
-  explicit WrittenBack(Caller caller) : caller_(std::move(caller)) {}
-  const HostCaller& host() const override { return host_; }
-  const Caller& caller() const override { return caller_; }
-  Result<Caller> writer() const override { return caller_; }
-  TreeCaller tree() const override { return {}; }
-  bool may_block() const override { return true; }
-  bool is_written_back() const override { return true; }
-
- private:
-  HostCaller host_;
-  Caller caller_;
-};
-
 // No file of this process grows, or is written, beyond it: a disk that takes a part.
 class SizeLimit {
  public:
@@ -70,7 +54,8 @@ TEST_CASE("A part of what was written back is told, also where the rest is an er
   size.values.st_size = 2 * kLimit;
   REQUIRE(node->set_attributes(world.request(), opened->handle.get(), size));
   const std::uint64_t before = generation(world);
-  WrittenBack pages(world.request().caller());
+  LocalCaller pages(world.request().caller());
+  pages.write_back();
   Result<std::size_t> written = 0;
   {
     const SizeLimit limit(kLimit);

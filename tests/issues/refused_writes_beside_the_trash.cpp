@@ -6,24 +6,13 @@
 #include <unistd.h>
 
 #include "catch.h"
-#include "kernel/history_keeper.h"
-#include "support/tree_world.h"
+#include "support/trash.h"
 
 namespace agentfs::test {
 namespace {
 
 const std::string kSite = "/workspaces/site";
 const std::string kSub = kSite + "/sub";
-
-std::vector<std::string> trash(TreeWorld& world) {
-  std::vector<std::string> all;
-  world.kernel().look_at_history([&](const History& h) {
-    for (const auto& one : h.trashed_at_or_below(kSite)) {
-      all.push_back(fmt::format("{:06} {} {:o}", one->number, one->path, one->mode));
-    }
-  });
-  return all;
-}
 
 std::vector<std::string> names(TreeWorld& world, const std::string& path) {
   std::vector<std::string> all;
@@ -59,15 +48,15 @@ void check_that_all_comes_back(TreeWorld& world) {
 TEST_CASE("A write that is refused half-way leaves the trash as it was") {
   TreeWorld world;
   remove_secret(world);
-  const auto before = trash(world);
+  const auto before = trash_below(world, kSite);
   const auto refuse = []() -> Result<std::string> { return fail(EIO, "no text"); };
   CHECK_FALSE(world.files().rewrite(world.request().caller(), kSub + "/deep/x", refuse));
   CHECK_FALSE(world.find(kSub));
-  CHECK(trash(world) == before);
+  CHECK(trash_below(world, kSite) == before);
   SECTION("and what was removed there comes back whole") { check_that_all_comes_back(world); }
   SECTION("also after a restart") {
     world.restart();
-    CHECK(trash(world) == before);
+    CHECK(trash_below(world, kSite) == before);
     check_that_all_comes_back(world);
   }
 }
@@ -76,7 +65,7 @@ TEST_CASE("A write that its path or a limit refuses is refused before it makes a
   TreeWorld world;
   remove_secret(world);
   const Caller caller = world.request().caller();
-  const auto before = trash(world);
+  const auto before = trash_below(world, kSite);
   SECTION("a name that is too long") {
     const auto head = world.head();
     const auto done = world.files().write(caller, kSub + "/deep/" + std::string(300, 'x'), "text");
@@ -102,7 +91,7 @@ TEST_CASE("A write that its path or a limit refuses is refused before it makes a
     CHECK(done.error().code == EDQUOT);
     CHECK(world.head() == head);
   }
-  CHECK(trash(world) == before);
+  CHECK(trash_below(world, kSite) == before);
   check_that_all_comes_back(world);
 }
 
@@ -111,7 +100,7 @@ TEST_CASE("A write that succeeds takes its directories out of the trash") {
   remove_secret(world);
   REQUIRE(world.files().write(world.request().caller(), kSub + "/deep/x", "text"));
   CHECK(names(world, kSub) == std::vector<std::string>{"deep"});
-  CHECK(trash(world).size() == 1);
+  CHECK(trash_below(world, kSite).size() == 1);
 }
 
 }  // namespace

@@ -5,24 +5,13 @@
 #include <sys/stat.h>
 
 #include "catch.h"
-#include "kernel/history_keeper.h"
-#include "support/tree_world.h"
+#include "support/trash.h"
 
 namespace agentfs::test {
 namespace {
 
 const std::string kSite = "/workspaces/site";
 const std::string kTop = kSite + "/d";
-
-std::vector<std::string> trash(TreeWorld& world) {
-  std::vector<std::string> all;
-  world.kernel().look_at_history([&](const History& h) {
-    for (const auto& one : h.trashed_at_or_below(kSite)) {
-      all.push_back(fmt::format("{:06} {} {:o}", one->number, one->path, one->mode));
-    }
-  });
-  return all;
-}
 
 // d (0750) with d/a, and d/sub (0710) with d/sub/b, all removed.
 void remove_all(TreeWorld& world) {
@@ -55,7 +44,7 @@ void check_that_all_comes_back(TreeWorld& world) {
 TEST_CASE("Of a restore that brings nothing the trash stays as it was") {
   TreeWorld world;
   remove_all(world);
-  const auto before = trash(world);
+  const auto before = trash_below(world, kSite);
   const auto done = world.files().restore(world.request().caller(),
                                           {{.path = kTop, .mode = S_IFDIR | 0750},
                                            {.path = kTop + "/sub", .mode = S_IFDIR | 0710},
@@ -63,7 +52,7 @@ TEST_CASE("Of a restore that brings nothing the trash stays as it was") {
   REQUIRE_FALSE(done);
   CHECK_THAT(done.error().message, Catch::Matchers::has("the disk fails; nothing was restored"));
   CHECK_FALSE(world.find(kTop));
-  CHECK(trash(world) == before);
+  CHECK(trash_below(world, kSite) == before);
   check_that_all_comes_back(world);
 }
 

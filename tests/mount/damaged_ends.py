@@ -4,6 +4,7 @@
 """Records whose end was changed or cut, and parts of a state that are gone: fsck changes nothing and tells."""
 import shutil
 
+from merges_lib import merged_state
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
                        main)
 
@@ -73,28 +74,9 @@ def an_import_that_a_tree_lends_from_was_made():
     expect_has(mount.fsck(code=1), "FAIL imports: import 1: ")
 
 
-def merged_state(name, back=False):
-    """What a fork has came here; `back`: a merge was rolled back before."""
-    mount = Mount.of(name)
-    mount.mount()
-    ours, theirs = mount / "workspaces/a", mount / "workspaces/b"
-    ours.mkdir()
-    command(ours / ".agentfs/ctl", "fork b")
-    command(ours / ".agentfs/ctl", "checkpoint before")
-    if back:
-        (theirs / "early").write_text("early\n")
-        command(ours / ".agentfs/ctl", "merge b")
-        command(ours / ".agentfs/ctl", "rollback before")
-    (theirs / "kept").write_text("kept\n")
-    command(ours / ".agentfs/ctl", "merge b")
-    mount.umount()
-    mount.fsck()
-    return mount
-
-
 def records_of_merges_are_written_anew_without_their_directory():
     for gone in ("merge-bases", "merge-bases/workspaces"):
-        mount = merged_state(f"without-{gone.replace('/', '-')}")
+        mount, *_ = merged_state(f"without-{gone.replace('/', '-')}")
         shutil.rmtree(mount.state / gone)
         expect_has(mount.fsck(code=1), "which told of a merge of b into a")
         expect_has(mount.fsck("--repair"), "it is written anew from the state that was merged")
@@ -102,7 +84,7 @@ def records_of_merges_are_written_anew_without_their_directory():
 
 
 def merges_around_a_rollback_are_mended_at_once():
-    mount = merged_state("around", back=True)
+    mount, *_ = merged_state("around", back=True)
     for record in (mount.state / "merge-bases/workspaces").iterdir():
         record.unlink()
     expect_has(mount.fsck("--repair"), "mend merges")
@@ -125,7 +107,7 @@ def trees_that_are_gone_are_no_power_cut():
 
 
 def a_line_of_a_merge_that_was_cut_is_damaged():
-    mount = merged_state("cut-lines", back=True)
+    mount, *_ = merged_state("cut-lines", back=True)
     for file in (mount.state / "merge-bases/workspaces").glob("[0-9]*[0-9s]"):
         if file.name.endswith("conflicts"):
             continue
@@ -139,7 +121,7 @@ def a_line_of_a_merge_that_was_cut_is_damaged():
 
 def a_directory_in_the_place_of_a_segment_or_the_lock_is_set_aside():
     for pattern in ("journal/segments/*.jsonl", "lock"):
-        mount = merged_state(f"directory-{pattern[:4]}")
+        mount, *_ = merged_state(f"directory-{pattern[:4]}")
         [place] = mount.state.glob(pattern)
         place.unlink()
         (place / "below").mkdir(parents=True)

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 
+from merges_lib import merged_state
 from mount_lib import (TESTDIR, AGENTFS, Mount, command, expect, expect_eq, expect_errno,
                        expect_has, main, need, read, run, tell)
 
@@ -601,27 +602,6 @@ def conflicts_that_were_cut_off():
     command(mount / "workspaces/a/.agentfs/ctl", "rollback undo-1")
     expect_eq(len([one for one in os.listdir(mount / "workspaces/a/.agentfs/conflicts") if one.isdigit()]), 2)
     mount.umount()
-
-
-def merged_state(name, back=False):
-    """Two files came from a fork and went here again; `back`: a merge was rolled back before."""
-    mount = Mount.of(name)
-    mount.mount()
-    ours, theirs = mount / "workspaces/a", mount / "workspaces/b"
-    ours.mkdir()
-    command(ours / ".agentfs/ctl", "fork b")
-    command(ours / ".agentfs/ctl", "checkpoint before")
-    if back:
-        (theirs / "early").write_text("early\n")
-        command(ours / ".agentfs/ctl", "merge b")
-        command(ours / ".agentfs/ctl", "rollback before")
-    for one in ("kept", "gone"):
-        (theirs / one).write_text(f"{one}\n")
-    command(ours / ".agentfs/ctl", "merge b")
-    (ours / "gone").unlink()
-    mount.umount()
-    mount.fsck()
-    return mount, ours, theirs
 
 
 def a_record_of_a_merge_that_is_damaged_or_gone():

@@ -38,6 +38,8 @@ class LocalCaller final : public vfs::Request {
   void come_by(vfs::Part part) { part_ = part; }
   bool appends() const override { return appends_; }
   void open_to_append() { appends_ = true; }
+  bool is_written_back() const override { return is_written_back_; }
+  void write_back() { is_written_back_ = true; }  // from here on, what is stored in a mapping
   void put_elsewhere() override { ++put_elsewhere_; }
   int times_put_elsewhere() const { return put_elsewhere_; }
 
@@ -47,6 +49,7 @@ class LocalCaller final : public vfs::Request {
   bool may_block_ = true;
   vfs::Part part_ = vfs::Part::whole;
   bool appends_ = false;
+  bool is_written_back_ = false;
   int put_elsewhere_ = 0;
 };
 
