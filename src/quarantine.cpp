@@ -9,6 +9,7 @@
 
 #include "base/damage.h"
 #include "base/file.h"
+#include "base/free_path.h"
 
 namespace agentfs {
 
@@ -19,16 +20,6 @@ std::string compact_time() {
   return fmt::format("{:04}{:02}{:02}T{:02}{:02}{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1,
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
-
-namespace {
-
-std::string free_path(const std::string& base) {
-  std::string path = base;
-  for (int number = 2; file::exists(path); ++number) path = fmt::format("{}-{}", base, number);
-  return path;
-}
-
-}  // namespace
 
 Quarantine::Quarantine(std::string state)
     : state_(std::move(state)),

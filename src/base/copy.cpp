@@ -13,6 +13,7 @@
 
 #include "base/permissions.h"
 #include "base/read_at.h"
+#include "base/reserve.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -140,9 +141,7 @@ Status remove_acls(int file, const Xattrs& but) {
   return ok();
 }
 
-bool is_of_disk(int code) {
-  return code == ENOSPC || code == EDQUOT || code == EIO || code == EROFS;
-}
+bool is_of_disk(int code) { return Reserve::is_full(code) || code == EIO || code == EROFS; }
 
 namespace {
 

@@ -14,10 +14,7 @@ Result<HostDirectory> source_of(const ImportRecords& records) {
   HostDirectory host = TRY(HostDirectory::open(records.source()));
   const FileState& was = records.top();
   if (was.inode == 0 || records.count() == 0) return host;
-  const FileState now = TRY(host.look(""));
-  // The directory at the top of a disk has the number that it has on any.
-  const bool is_known =
-      now.inode == was.inode && (now.made == was.made || now.made == 0 || was.made == 0);
+  const bool is_known = is_one_inode(was, TRY(host.look("")));
   if (is_known || !TRY(host.list("")).empty()) return host;
   return fail(ENODEV,
               "{}: is empty, and another directory than was imported; with its disk mounted, or "

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <chrono>
 #include <ctime>
 #include <string>
+#include <thread>
 
 #include "backends/imports/host_directory.h"
 #include "base/file_clock.h"
@@ -37,9 +39,7 @@ void wait_for_next(std::int64_t changed) {
   const std::int64_t step = changed % kNanoseconds == 0 ? kCoarsest : tick();
   const std::int64_t left = changed + step - nanoseconds_of(file_clock());
   if (left <= 0 || left > kCoarsest + step) return;  // of a clock that was set back
-  timespec rest = time_of(left);
-  while (::nanosleep(&rest, &rest) != 0 && errno == EINTR) {
-  }
+  std::this_thread::sleep_for(std::chrono::nanoseconds(left));
 }
 
 void settle(const ImportRecords& records, const std::vector<Entry>& seen) {

@@ -9,6 +9,7 @@
 
 #include "backends/import_names.h"
 #include "base/directory.h"
+#include "base/free_path.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
@@ -41,12 +42,16 @@ bool is_unchanged(const FileState& one, const FileState& other) {
          one.modified == other.modified && one.changed == other.changed;
 }
 
-// The disk gives the number of a file that has gone to the next that is made.
-bool has_same_bytes(const FileState& one, const FileState& other) {
+// The disk gives the number of a file that has gone to the next that is made, and the directory at
+// its top has the number that it has on any.
+bool is_one_inode(const FileState& one, const FileState& other) {
   const bool made_at_once = one.made == other.made || one.made == 0 || other.made == 0;
+  return one.inode == other.inode && made_at_once;
+}
+
+bool has_same_bytes(const FileState& one, const FileState& other) {
   return one.exists() && !one.is_directory() && one.type() == other.type() &&
-         one.inode == other.inode && made_at_once && one.size == other.size &&
-         one.modified == other.modified;
+         is_one_inode(one, other) && one.size == other.size && one.modified == other.modified;
 }
 
 void put_state(json::Value& value, const FileState& state) {
@@ -159,9 +164,7 @@ Result<std::string> ImportRecords::set_torn_aside() {
     if (!torn_) return std::string();
     torn = *torn_;
   }
-  const std::string base = fmt::format("{}/torn-{}", directory_, torn.at);
-  std::string kept = base;
-  for (int number = 2; file::exists(kept); ++number) kept = fmt::format("{}-{}", base, number);
+  const std::string kept = free_path(fmt::format("{}/torn-{}", directory_, torn.at));
   TRY(file::replace(kept, torn.bytes, 0600));
   const UniqueFd fd(::open(entries_name().c_str(), O_RDWR | O_CLOEXEC));
   if (!fd) return fail_errno(entries_name());

@@ -30,8 +30,11 @@ struct Entry {
 // count, as their entries are recorded one by one.
 bool is_unchanged(const FileState& one, const FileState& other);
 
-// One file, link or fifo: its permissions and names may be others, what it holds is not. Old
-// records and some disks do not tell when it was made, which is left out there.
+// By the number and, where it is known of both, when it was made: old records and some disks do not
+// tell.
+bool is_one_inode(const FileState& one, const FileState& other);
+
+// One file, link or fifo: its permissions and names may be others, what it holds is not.
 bool has_same_bytes(const FileState& one, const FileState& other);
 
 FileState state_from(const struct stat& attributes);
