@@ -32,15 +32,16 @@ bool add(const std::string& directory, Growth& left) {
   return !error;
 }
 
-// Of what earlier commands of the workspace have left, whatever for.
-bool add_earlier(const std::string& all, const FastRun& run, Growth& left) {
+// Of what earlier commands of the workspace than this one have left, whatever for.
+bool add_earlier(const std::string& all, const std::string& root, std::uint64_t number,
+                 Growth& left) {
   const auto entries = list_directory(all);
-  if (!entries) return false;
+  if (!entries) return entries.error().code == ENOENT;
   for (const HostEntry& entry : *entries) {
     const std::string directory = all + "/" + entry.name;
     const auto text = file::read(directory + "/order");
     const auto earlier = text ? FastRun::parse(*text) : fail(ENOENT, "no order");
-    const bool counts = earlier && earlier->root == run.root && earlier->number != run.number &&
+    const bool counts = earlier && earlier->root == root && earlier->number != number &&
                         earlier->phase == FastRun::Phase::kept;
     if (counts && !add(directory, left)) return false;
   }
@@ -50,7 +51,8 @@ bool add_earlier(const std::string& all, const FastRun& run, Growth& left) {
 bool may_stay(Kernel& kernel, const std::string& all, const std::string& directory,
               const FastRun& run) {
   Growth left;
-  if (!add(directory + "/upper", left) || !add_earlier(all, run, left)) return false;
+  if (!add(directory + "/upper", left) || !add_earlier(all, run.root, run.number, left))
+    return false;
   return kernel.paths().hold_room(run.root, left).has_value();
 }
 
@@ -68,6 +70,15 @@ void judge_left(Kernel& kernel, const std::string& all, const std::string& direc
       "# fs=fast: what is left out has gone with the overlay: commands of one workspace may leave "
       "{} MiB beside it, within its limits\n",
       kMost >> 20);
+}
+
+std::string why_no_other(const std::string& all, const std::string& root) {
+  Growth left;
+  if (add_earlier(all, root, 0, left)) return "";
+  return fmt::format(
+      "what earlier commands of {} have left below {} is more than {} MiB: it is to be taken from "
+      "there or removed first",
+      root, all, kMost >> 20);
 }
 
 }  // namespace agentfs

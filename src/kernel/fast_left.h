@@ -18,4 +18,8 @@ struct FastEnd;
 void judge_left(Kernel& kernel, const std::string& all, const std::string& directory, FastRun& run,
                 FastEnd& end, bool keeps_more);
 
+// Why no other command of the workspace may have an overlay: what the earlier ones' keep below
+// `all` is more than those megabytes. Empty: it may.
+std::string why_no_other(const std::string& all, const std::string& root);
+
 }  // namespace agentfs

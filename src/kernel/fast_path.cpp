@@ -91,7 +91,7 @@ std::string FastPath::why_not(const ExecRequest& request) const {
   if (info && (info->base || info->has_sources)) {
     return fmt::format("{} is a fork, or was rolled back: not all of it is on the disk", root);
   }
-  return "";
+  return why_no_other(kernel_.parts().state + "/fast", root);
 }
 
 Status FastPath::begin(const Caller& caller, FastRun& run, ExecRequest& request) const {

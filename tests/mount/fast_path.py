@@ -22,7 +22,7 @@ import subprocess
 import threading
 import time
 
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_has, fail, kill,
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, fail, kill,
                        is_alive, kinds_of, main, make_of_each_kind, read, run, skip, tell, wait_until, within)
 
 ROUNDS = int(os.environ.get("ROUNDS", "12"))
@@ -151,15 +151,15 @@ def device(fs):
     expect_has(read(M / "dev/local/info"), f'"fs": "{fs}"')
 
 
-def run_in(space, line, fs="fast"):
-    """The output and the ending's words; fs=fast must have been taken."""
+def run_in(space, line, fs="fast", takes_it=True):
+    """The output and the ending's words; fs=fast must have been taken, or not."""
     device(fs)
     os.chdir(SPACES / space)
     try:
         reply = within(120, lambda: command(M / "dev/local/exec", line), line[:100])
     finally:
         os.chdir("/")
-    expect(fs != "fast" or "# fs=fast " in reply, f"not on an overlay: {reply[-500:]}")
+    expect(fs != "fast" or ("# fs=fast " in reply) == takes_it, f"on an overlay: {reply[-500:]}")
     return reply
 
 
@@ -719,6 +719,27 @@ def quotas():
     expect_eq((top / "b").read_text(), "b\n", "what fits")
 
 
+def what_limits_refuse_is_bounded():
+    """Whose overlays were kept with some megabytes has no other until they are taken away."""
+    top = space_of("refused")
+    tell(top / ".agentfs/limits", "bytes=1000000")
+    fill = "head -c 12000000 /dev/zero | tr '\\0' x >c; wc -c <c"
+    for number in (1, 2):
+        expect_errno("EDQUOT", run_in, "refused", fill)
+        expect_eq(len(os.listdir(M.state / "fast")), number, "overlays that are kept")
+    reply = run_in("refused", fill, takes_it=False)
+    expect_has(reply, "# fs=coherent: what earlier commands of /workspaces/refused have left below ")
+    expect_has(reply, " is more than 16 MiB: it is to be taken from there or removed first")
+    expect((top / "c").stat().st_size < 1_000_000, "the limit")
+    expect_eq(len(os.listdir(M.state / "fast")), 2, "overlays that are kept")
+    space_of("other")
+    expect_has(run_in("other", "echo b >b"), "# fs=fast folded paths=1 ", "of another workspace")
+    for overlay in (M.state / "fast").iterdir():
+        shutil.rmtree(overlay)
+    (top / "c").unlink()
+    expect_has(run_in("refused", "echo b >b"), "# fs=fast folded paths=1 ", "when they are gone")
+
+
 def on_fail_and_dry_run():
     """What an agent's call can say."""
     top = space_of("said", a="a\n")
@@ -955,7 +976,7 @@ def without_times(seen):
 main(setup, random_operations, other_names, versions, access_lists, times_of_directories, times_beside_a_reader,
      rows_of_directories, conflicts, commits_meanwhile, texts_that_others_go_on_changing,
      what_others_append_or_set_meanwhile_stays, attributes_that_others_set, links_that_others_change, directories_that_others_move,
-     side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes,
+     side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, what_limits_refuse_is_bounded, on_fail_and_dry_run, escapes,
      what_is_left_out_is_bounded,
      rows_are_told_once, every_command_ends, what_a_power_cut_brings_back_is_cleared,
      what_a_command_removes_comes_back, kills)
