@@ -11,6 +11,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/shared_work.h"
 #include "fs/vfs/node.h"
 #include "fs/vfs/reply_slots.h"
 #include "fs/vfs/save_order.h"
@@ -53,6 +54,7 @@ struct Context {
   const bool shared;           // other users may use the mount
   const std::int64_t started;  // wall clock
   VersionTable versions;
+  SharedWork<ContentRef> slow_texts;
   ReplySlots replies;
   SaveOrder saves;  // of documents
   ScratchTable scratch;

@@ -98,6 +98,7 @@ class Directory final : public DirectoryType {
                  .listed = f.listed,
                  .is_private = f.is_private,
                  .cached = f.cached,
+                 .slow = f.slow,
                  .usage = f.usage,
                  .child = f.directory};
     for (const Verb<O>& v : f.verbs) info.verbs.push_back({v.word, v.syntax, v.doc});

@@ -98,12 +98,17 @@ std::string RowFile::identity(const Request& request) const {
   return kind == Kind::control || kind == Kind::reply ? slot(request) : path();
 }
 
+// Whom a text may differ by.
+std::string RowFile::reader_of(const Request& request) const {
+  return fmt::format("{} {} {}", request.host().uid, request.caller().process.value, path());
+}
+
 Result<ContentRef> RowFile::render(Request& request) const {
   const RowInfo& row = place_.info();
   const ObjectRef object = TRY(place_.find(request.caller()));
-  if (row.kind != Kind::control && row.kind != Kind::reply) {
-    return place_.type->read(place_.row, object, request.caller());
-  }
+  const auto text = [&] { return place_.type->read(place_.row, object, request.caller()); };
+  if (row.slow) return context().slow_texts.get(reader_of(request), text);
+  if (row.kind != Kind::control && row.kind != Kind::reply) return text();
   const Text last = context().replies.find(slot(request));
   if (row.kind == Kind::reply) return text_content(last ? *last : usage_of(row));
   return text_content(usage_of(row) + (last ? *last : std::string()));

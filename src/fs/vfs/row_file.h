@@ -57,6 +57,8 @@ class RowFile final : public GeneratedFile {
   std::string slot(const Request& request) const;
 
  private:
+  std::string reader_of(const Request& request) const;
+
   RowPlace place_;
 };
 using RowFileRef = std::shared_ptr<const RowFile>;

@@ -34,6 +34,7 @@ struct File {
   bool listed = true;
   bool is_private = false;  // where other users may use the mount: for the file's owner alone
   bool cached = false;
+  bool slow = false;  // its text takes long to make: once for all who ask at once
 };
 
 template <class O>

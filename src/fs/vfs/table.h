@@ -53,6 +53,7 @@ struct RowInfo {
   bool listed = true;
   bool is_private = false;  // closed to other users than its owner, where others use the mount
   bool cached = false;      // changes only when told by invalidation; else asked each time
+  bool slow = false;        // made once for all who ask at once
   std::vector<VerbInfo> verbs{};
   std::string_view usage{};              // reply files: what to write, one line
   const DirectoryType* child = nullptr;  // directory: its type; collection: the objects' type
