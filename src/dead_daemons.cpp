@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -79,13 +80,21 @@ bool has(const Connections& connections, const std::string& one) {
   return std::ranges::find(connections, one) != connections.end();
 }
 
+bool has_any(const Connections& connections, const Connections& others) {
+  return std::ranges::any_of(others, [&](const auto& each) { return has(connections, each); });
+}
+
 // Whether a connection is that daemon's still: once it is let go of, another mount has its number.
 bool is_served_by(pid_t daemon, const std::string& connection) {
   return is_dying(daemon) && has(served_by(daemon).connections, connection);
 }
 
+// Whether a connection is still the one that is meant; asked once what would abort it is open.
+using IsStill = std::function<bool(const std::string&)>;
+
 // In a child of its own: root looks at a fusectl that only the child sees, where the host has none.
-[[noreturn]] void abort_in_child(const Connections& connections, pid_t daemon) {
+// What is mounted in its copy of the mounts keeps its number for as long as the child lives.
+[[noreturn]] void abort_in_child(const Connections& connections, const IsStill& is_still) {
   if (::geteuid() == 0 && ::unshare(CLONE_NEWNS) == 0 &&
       ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0) {
     ::mount("none", kControl, "fusectl", 0, nullptr);
@@ -93,16 +102,15 @@ bool is_served_by(pid_t daemon, const std::string& connection) {
   int failed = 0;
   for (const std::string& each : connections) {
     const UniqueFd abort(::open(fmt::format("{}/{}/abort", kControl, each).c_str(), O_WRONLY));
-    if (daemon != 0 && !is_served_by(daemon, each)) continue;
+    if (!is_still(each)) continue;
     if (!abort || ::write(abort.get(), "1", 1) != 1) failed = 1;
   }
   ::_exit(failed);
 }
 
-// `daemon`: whose they have to be; 0 where they are those of a mount that is asked for.
-bool abort(const Connections& connections, pid_t daemon) {
+bool abort(const Connections& connections, const IsStill& is_still) {
   const pid_t child = ::fork();
-  if (child == 0) abort_in_child(connections, daemon);
+  if (child == 0) abort_in_child(connections, is_still);
   int status = -1;
   return child > 0 && ::waitpid(child, &status, 0) == child && status == 0;
 }
@@ -151,7 +159,8 @@ bool is_dying(pid_t daemon) {
 
 bool cut_off(const std::string& mountpoint) {
   const Connections connections = connections_of(mountpoint);
-  if (!connections.empty() && abort(connections, 0)) return true;
+  const auto is_there = [&](const auto& each) { return has(connections_of(mountpoint), each); };
+  if (!connections.empty() && abort(connections, is_there)) return true;
   force(mountpoint);
   return false;
 }
@@ -163,8 +172,12 @@ Status end_dying(pid_t daemon, const std::string& mountpoint) {
   for (int i = 0; i < kTries && !comes_apart(daemon, kMoment); ++i) {
     if (i == 0) log::warning("the daemon (pid {}) is dead and cannot go by itself", daemon);
     const Served served = served_by(daemon);
-    const bool is_done = served.is_known && abort(served.connections, daemon);
-    if (!is_done && !mountpoint.empty()) cut_off(mountpoint);
+    const auto is_its = [&](const auto& each) { return is_served_by(daemon, each); };
+    const bool is_done = served.is_known && abort(served.connections, is_its);
+    // By now somebody else may have mounted something there, who is not to lose it.
+    const bool is_there =
+        !served.is_known || has_any(connections_of(mountpoint), served.connections);
+    if (!is_done && !mountpoint.empty() && is_there) cut_off(mountpoint);
   }
   if (!is_dying(daemon)) return ok();
   return fail(EBUSY,
@@ -181,8 +194,7 @@ Status end_dying_servers(const std::string& mountpoint) {
     const auto pid = text::number<pid_t>(entry.filename().string());
     if (!pid || !is_dying(*pid)) continue;
     const Served served = served_by(*pid);
-    const auto is_asked = [&](const std::string& each) { return has(asked, each); };
-    const bool is_its = std::ranges::any_of(served.connections, is_asked) ||
+    const bool is_its = has_any(asked, served.connections) ||
                         (!served.is_known && !answers_within(mountpoint, std::chrono::seconds(1)));
     if (is_its) TRY(end_dying(*pid, mountpoint));
   }

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 from mount_lib import (AGENTFS, OPTIONS, TESTDIR, Mount, command, expect, expect_eq, expect_has,
-                       is_alive, kill, main, read, skip, wait_until)
+                       is_alive, kill, main, read, run, skip, wait_until)
 
 if "io_uring" in OPTIONS:
     skip("answers on io_uring cannot be held back")
@@ -195,8 +195,51 @@ def another_program_that_has_the_pid_of_a_dead_daemon_is_left_alone():
         program.kill()
 
 
+# Dead but for one thread, which holds the connection of a mount of its own.
+DYING = """
+import ctypes, os, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+fuse = os.open("/dev/fuse", os.O_RDWR)
+words = f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()
+if libc.mount(b"its", sys.argv[1].encode(), b"fuse", 0, words) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+with open("/proc/self/comm", "w") as name:
+    name.write("agentfs")
+threading.Thread(target=threading.Event().wait).start()
+libc.syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+"""
+WITHIN = "WITHIN_A_USER_NAMESPACE"
+
+
+def what_lives_is_not_cut_off_for_a_dead_daemon_of_another_mount():
+    """Nor where that one's connections cannot be: who is root of a user namespace may cut off none."""
+    apart = ["unshare", "-Urm", "--propagation", "private"]
+    if WITHIN not in os.environ:
+        if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode != 0:
+            return print("no user namespaces to be had")
+        name = what_lives_is_not_cut_off_for_a_dead_daemon_of_another_mount.__name__
+        return print(run([*apart, sys.executable, "-B", __file__, name],
+                         env=os.environ | {WITHIN: "1"}))
+    place = TESTDIR / "its"
+    place.mkdir()
+    living, other = Mount.of("living"), Mount.of("other")
+    living.mount()
+    with subprocess.Popen([sys.executable, "-c", DYING, place]) as dying:
+        try:
+            wait_until(SOON, lambda: not is_alive(dying.pid), "the end of its main thread")
+            expect_eq(dying.poll(), None, "how it ended")
+            (other.state / "daemon.pid").write_text(f"{dying.pid}\n", encoding="ascii")
+            told = run([AGENTFS, "mount", "--state", other.state, living.mnt], code=1)
+            expect_has(told, f"the daemon (pid {dying.pid}) was killed and cannot go")
+            expect_eq(living.answers(), living.daemon(), "who answers there")
+        finally:
+            dying.kill()
+    return living.umount()
+
+
 main(mount_takes_the_place_of_a_daemon_that_cannot_go, umount_ends_a_daemon_that_cannot_go,
      fsck_reads_the_state_of_a_daemon_that_cannot_go,
      the_watcher_does_not_wait_until_it_counts_as_hung,
      who_is_late_to_ask_takes_a_dead_mount_for_no_living_one,
-     another_program_that_has_the_pid_of_a_dead_daemon_is_left_alone)
+     another_program_that_has_the_pid_of_a_dead_daemon_is_left_alone,
+     what_lives_is_not_cut_off_for_a_dead_daemon_of_another_mount)
