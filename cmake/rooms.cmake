@@ -41,8 +41,14 @@ set(AGENTFS_PRECOMPILED <algorithm> <array> <atomic> <chrono> <cstdint> <expecte
   <functional> <map> <memory> <mutex> <optional> <span> <string> <string_view> <unordered_map>
   <utility> <vector> <fmt/format.h>)
 set(AGENTFS_PRECOMPILED_FOR_TESTS ${CMAKE_SOURCE_DIR}/tests/catch.h)
-# Such builds are made whole, and any other finds who includes too little.
+# Such builds are made whole, several sources at a time: what a header costs is paid once for all of
+# those. Any other build finds who includes too little. What is named alike in several sources by
+# design stands alone (agentfs_apart), as do the sources of the targets in AGENTFS_APART, which
+# scripts/test sets where some are named alike unawares.
+set(AGENTFS_APART "" CACHE STRING "Targets of which such builds make one source at a time")
 if(AGENTFS_SANITIZE OR AGENTFS_TOGETHER)
+  set(CMAKE_UNITY_BUILD ON)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
   foreach(header kernel/kernel fs/vfs/file_system fs/vfs/data_guard fs/vfs/data_tree)
     list(APPEND AGENTFS_PRECOMPILED ${CMAKE_SOURCE_DIR}/src/${header}.h)
   endforeach()
@@ -52,14 +58,6 @@ if(AGENTFS_SANITIZE OR AGENTFS_TOGETHER)
   endif()
 endif()
 
-# They are built several sources at a time, too: what a header costs is paid once for all of those.
-# What is named alike in several sources by design stands alone (agentfs_apart), as do the sources
-# of the targets in AGENTFS_APART, which scripts/test sets where some are named alike unawares.
-set(AGENTFS_APART "" CACHE STRING "Targets of which such builds make one source at a time")
-if(AGENTFS_SANITIZE OR AGENTFS_TOGETHER)
-  set(CMAKE_UNITY_BUILD ON)
-  set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
-endif()
 if(AGENTFS_TOGETHER AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # The one is wrong the more often the more is inlined; the other takes each source for a header.
   target_compile_options(agentfs_options INTERFACE -Wno-maybe-uninitialized -Wno-subobject-linkage)
