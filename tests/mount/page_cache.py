@@ -229,6 +229,26 @@ def what_is_stored_through_a_mapping_is_no_hole():
         mapper.stdin.close()
 
 
+def who_asks_what_is_in_a_mapping_is_answered_at_once_on_each_cpu():
+    """On io_uring the requests of a CPU have one thread, which waited for what was asked by way of it."""
+    cpus = os.sched_getaffinity(0)
+    try:
+        for number, cpu in enumerate([*sorted(cpus)[:4]] * 4):
+            path = SPACE / f"on-a-cpu-{number}"
+            os.sched_setaffinity(0, {cpu})
+            with open(path, "w+b") as file:
+                file.truncate(16 * PAGE)
+                with mmap.mmap(file.fileno(), 16 * PAGE) as pages:
+                    pages[8 * PAGE] = 65
+                    at = os.lseek(file.fileno(), 0, os.SEEK_DATA)
+                    expect_eq(at, 8 * PAGE, f"where the data is, asked on CPU {cpu}")
+                    pages[12 * PAGE] = 66
+                    told = os.getxattr(path, "user.agentfs.hash").decode()
+                    expect_eq([told], run(["b2sum", "-l", "256", path]).split()[:1], "the hash")
+    finally:
+        os.sched_setaffinity(0, cpus)
+
+
 def what_is_stored_through_a_mapping_while_a_merge_is_made_is_there():
     """What both have changed is no text to be merged: ours stays, and the merge says so."""
     def told(path, line):
@@ -270,6 +290,7 @@ def files_that_were_closed_count_no_more():
 
 
 main(begin, what_was_written_is_known, what_is_stored_through_a_mapping_is_no_hole,
+     who_asks_what_is_in_a_mapping_is_answered_at_once_on_each_cpu,
      what_is_stored_through_a_mapping_while_a_merge_is_made_is_there,
      what_is_written_back_of_a_mapping_makes_no_file_longer,
      what_is_written_directly_is_read, who_appends_while_others_empty_the_file_loses_nothing, what_others_changed_is_not,

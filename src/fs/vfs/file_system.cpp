@@ -5,6 +5,7 @@
 #include <atomic>
 #include <future>
 
+#include "base/cpus.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/waiting.h"
@@ -304,11 +305,13 @@ void send_all(const AllNews& news) {
 }
 
 // On the thread of notices; waits for it, but no longer than kInvalidation. Threads that are
-// stopping drop their tasks, and the promise with them: the wait ends all the same.
+// stopping drop their tasks, and the promise with them: the wait ends all the same. A thread of
+// io_uring is bound to a CPU, and nobody else answers what is asked on that one.
 bool tell(WorkerPool& notices, std::function<void()> say) {
   std::promise<void> said;
   const std::future<void> done = said.get_future();
-  notices.post([say = std::move(say), said = std::move(said)]() mutable {
+  notices.post([say = std::move(say), said = std::move(said), waits = own_cpu()]() mutable {
+    const AwayFrom who(waits);
     say();
     said.set_value();
   });

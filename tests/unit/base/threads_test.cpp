@@ -8,6 +8,7 @@
 #include <future>
 
 #include "base/completion.h"
+#include "base/cpus.h"
 #include "base/event_loop.h"
 #include "base/worker_pool.h"
 #include "catch.h"
@@ -100,6 +101,34 @@ TEST_CASE("workers run as many tasks at once as there are workers") {
   go.set_value();
   pool.stop();
   CHECK(inside == 3);
+}
+
+TEST_CASE(
+    "a thread is away from a CPU for as long as that is asked for, where it may run on others") {
+  std::thread([] {
+    cpu_set_t before;
+    REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+    const auto is_as_before = [&] {
+      cpu_set_t now;
+      REQUIRE(::sched_getaffinity(0, sizeof now, &now) == 0);
+      return CPU_EQUAL(&before, &now) != 0;
+    };
+    const int here = ::sched_getcpu();
+    if (CPU_COUNT(&before) > 1) {
+      CHECK_FALSE(own_cpu());
+      const AwayFrom others(here);
+      CHECK(::sched_getcpu() != here);
+      CHECK_FALSE(is_as_before());
+    }
+    CHECK(is_as_before());
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(here, &one);
+    REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
+    CHECK(own_cpu() == here);
+    const AwayFrom nowhere(here);
+    CHECK(own_cpu() == here);
+  }).join();
 }
 
 TEST_CASE("a completion answers once, whoever races for it") {
