@@ -72,15 +72,17 @@ RestoreStep step_of(const Return& one) {
   step.target = v.target;
   step.xattrs = v.xattrs;
   step.other = one.other;
-  if (one.has_bytes()) step.content = v.stored();
+  if (v.type == FileVersion::Type::file) step.content = v.stored();
   return step;
 }
 
-// In the place of another file it is new: who goes by times, as make does, is to see that.
+// In the place of another file it is new: who goes by times, as make does, is to see that. Where
+// there is none, what comes there meanwhile is newer, and stays.
 RestoreStep step_now(const Kernel& kernel, const Caller& caller, const Return& one) {
   RestoreStep step = step_of(one);
-  const bool replaces = !S_ISDIR(step.mode) && is_there(kernel, caller, step.path);
-  if (replaces) step.modified = kernel.clock().wall();
+  if (S_ISDIR(step.mode)) return step;
+  step.is_missing = !is_there(kernel, caller, step.path);
+  if (!step.is_missing) step.modified = kernel.clock().wall();
   return step;
 }
 
@@ -130,23 +132,6 @@ Status check_disk(const KernelParts& parts, const Returns& returns) {
       check_disk_room(parts.state + "/trees", needed, returns.size() * kFilesOfName);
   if (room) return ok();
   return fail(room.error().code, "restore: {}; nothing was changed", room.error().message);
-}
-
-// The path of the mount; what climbs out of the root is refused, however it is written.
-Result<std::string> path_below(const std::string& root, const std::string& path) {
-  int depth = 0;
-  for (const std::string_view part : text::split(path, '/')) {
-    if (part == "..") {
-      --depth;
-    } else if (!part.empty() && part != ".") {
-      ++depth;
-    }
-    if (depth < 0) break;
-  }
-  const std::string whole = paths::normalise(path, root);
-  if (depth >= 0 && text::is_in(whole, root)) return whole;
-  return fail(EINVAL, "{}: leads out of {}; a path below it, such as src/main.c, would do",
-              text::shown(path), root);
 }
 
 std::string numbers_of(const Versions& versions) {
@@ -371,8 +356,9 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
     return fail(ENOENT, "{}: has gone since this began, and nothing was restored", root);
   }
   const StoredOrder stored = TRY(store_restore(kernel_, caller, steps));
-  TRY(kernel_.paths().restore(with_groups(kernel_, caller), steps));
-  return told_of(returns, whole, !above.empty(), note);
+  RestoreCourse course{.reached = [&](auto done) { stored.add(RestoreOrder::reached_line(done)); }};
+  TRY(kernel_.paths().restore(with_groups(kernel_, caller), steps, course));
+  return told_of(returns, whole, !above.empty(), note) + note_of_left(course);
 }
 
 Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::string& root,

@@ -40,10 +40,21 @@ struct RestoreStep {
   std::int64_t modified = 0;  // mtime, nanoseconds
   std::string target{};       // of a symbolic link
   Xattrs xattrs{};            // of what has no content in the past
-  std::string other{};        // a step before it, of whose file this is one more name
-  PastName content{};         // number 0: an empty file, or one whose bytes are elsewhere:
+  std::string other{};        // a step before it, of whose file this is one more name: what comes
+  PastName content{};         // after is for where that one is no more
+                              // number 0: an empty file, or one whose bytes are elsewhere:
   std::function<Result<std::unique_ptr<TreeFile>>()> bytes{};
   bool is_again = false;  // a directory that is there gets these attributes, too
+  // Nothing had the name when this was planned: what others have given it since stays. Of no
+  // directory.
+  bool is_missing = false;
+  bool is_resumed = false;  // by a start: what came back before may be there
+};
+
+// How a restore goes.
+struct RestoreCourse {
+  std::function<void(std::size_t)> reached{};  // after each step: how many are done
+  std::vector<std::string> left{};             // paths that others have given something meanwhile
 };
 
 // Threads: all. Paths are absolute paths of the mount ("/workspaces/site/main.c"); symlinks are
@@ -86,7 +97,12 @@ class Namespace {
   // In this order, each a change by the caller that keeps what it replaces; directories that are
   // missing are made, those that are there stay. Contents are copied, never shared. No link is
   // followed: where one, or a file, is in the place of a directory nothing is changed (ENOTDIR).
-  virtual Status restore(const Caller&, const std::vector<RestoreStep>& steps) = 0;
+  virtual Status restore(const Caller&, const std::vector<RestoreStep>& steps,
+                         RestoreCourse& course) = 0;
+  Status restore(const Caller& caller, const std::vector<RestoreStep>& steps) {
+    RestoreCourse unwatched;
+    return restore(caller, steps, unwatched);
+  }
   // All of a workspace or home is about to be kept as it is, or replaced: while what is returned
   // lives, nothing in it is opened past the daemon. EBUSY where something is. What programs have
   // written through mappings is part of it from then on.

@@ -25,7 +25,7 @@ class NoNamespace final : public Namespace {
   }
   Status remove(const Caller&, const std::string& path) override { return nothing_at(path); }
   Status access(const Caller&, const std::string&, int) override { return ok(); }
-  Status restore(const Caller&, const std::vector<RestoreStep>& steps) override {
+  Status restore(const Caller&, const std::vector<RestoreStep>& steps, RestoreCourse&) override {
     return nothing_at(steps.front().path);
   }
   Result<Hold> begin_snapshot(const std::string&) override { return Hold(); }

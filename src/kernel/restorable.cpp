@@ -5,9 +5,26 @@
 
 #include "base/text.h"
 #include "kernel/kernel.h"
+#include "kernel/paths.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
+
+Result<std::string> path_below(const std::string& root, const std::string& path) {
+  int depth = 0;
+  for (const std::string_view part : text::split(path, '/')) {
+    if (part == "..") {
+      --depth;
+    } else if (!part.empty() && part != ".") {
+      ++depth;
+    }
+    if (depth < 0) break;
+  }
+  const std::string whole = paths::normalise(path, root);
+  if (depth >= 0 && text::is_in(whole, root)) return whole;
+  return fail(EINVAL, "{}: leads out of {}; a path below it, such as src/main.c, would do",
+              text::shown(path), root);
+}
 
 bool is_there(const Kernel& kernel, const Caller& caller, const std::string& path) {
   if (text::last_part(path) == ".agentfs") return find_in_mount(kernel, path).has_value();
@@ -45,6 +62,19 @@ Returning without_what_is_there(const Kernel& kernel, const Caller& caller, cons
               "{} in the trash, since {} is no directory now; with that moved away, what lay "
               "below can come back\n",
               left == 1 ? "1 path stays" : fmt::format("{} paths stay", left), text::shown(way))};
+}
+
+std::string note_of_left(const RestoreCourse& course) {
+  if (course.left.empty()) return "";
+  const std::string first = text::shown(course.left.front());
+  if (course.left.size() == 1) {
+    return fmt::format(
+        "{} has been made meanwhile, and stays so; .agentfs/versions has what it was\n", first);
+  }
+  return fmt::format(
+      "{} paths have been made meanwhile, {} among them, and stay so; .agentfs/versions has what "
+      "they were\n",
+      course.left.size(), first);
 }
 
 }  // namespace agentfs

@@ -7,10 +7,14 @@
 
 #include "kernel/caller.h"
 #include "kernel/history.h"
+#include "kernel/namespace.h"
 
 namespace agentfs {
 
 class Kernel;
+
+// The path of the mount; what climbs out of the root is refused, however it is written. EINVAL.
+Result<std::string> path_below(const std::string& root, const std::string& path);
 
 // Of a directory .agentfs, which is always found, whether it is a user's own.
 bool is_there(const Kernel& kernel, const Caller& caller, const std::string& path);
@@ -25,5 +29,8 @@ struct Returning {
 // `newest` is what it had last.
 Returning without_what_is_there(const Kernel& kernel, const Caller& caller, const std::string& top,
                                 std::vector<FileVersionRef> found, const FileVersionRef& newest);
+
+// Of what a restore has left to who made it meanwhile, a line; "" where nothing.
+std::string note_of_left(const RestoreCourse& course);
 
 }  // namespace agentfs

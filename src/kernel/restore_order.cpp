@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/restore_order.h"
 
+#include <algorithm>
+
 #include "base/json.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
 #include "base/permissions.h"
+#include "base/text.h"
 #include "kernel/kernel.h"
 #include "kernel/tree_path.h"
 
@@ -18,6 +21,7 @@ json::Value value_of(const RestoreStep& step) {
   json::set_bytes(value, "path", step.path);
   value.set("mode", step.mode).set("uid", step.uid).set("gid", step.gid);
   value.set("modified", step.modified).set("is_again", step.is_again);
+  value.set("is_missing", step.is_missing);
   json::set_bytes(value, "target", step.target);
   json::set_bytes(value, "other", step.other);
   set_xattrs(value, step.xattrs);
@@ -33,6 +37,7 @@ RestoreStep step_of(const json::Value& value) {
   step.gid = static_cast<gid_t>(value["gid"].number());
   step.modified = value["modified"].number();
   step.is_again = value["is_again"].truth();
+  step.is_missing = value["is_missing"].truth();
   step.target = json::bytes_of(value, "target");
   step.other = json::bytes_of(value, "other");
   step.xattrs = xattrs_of(value);
@@ -41,9 +46,11 @@ RestoreStep step_of(const json::Value& value) {
   return step;
 }
 
-// All but directories, which are finished later, comes to its name with all that it has.
-bool is_done(const Kernel& kernel, const RestoreStep& step) {
+// All but directories, which are finished later, comes to its name with all that it has. Of what
+// had come before the crash the rest is its user's.
+bool is_done(const Kernel& kernel, const RestoreStep& step, bool had_come) {
   const auto there = find_in_mount(kernel, step.path);
+  if (had_come && (!there || !S_ISDIR(step.mode))) return true;
   if (!there || S_ISDIR(step.mode)) return false;
   const auto& [node, its] = there->entry;
   if (!step.other.empty()) {
@@ -59,8 +66,13 @@ bool is_done(const Kernel& kernel, const RestoreStep& step) {
 Status resume(Kernel& kernel, std::string_view text) {
   RestoreOrder order = TRY(RestoreOrder::parse(text));
   const Caller caller = order.by.caller(kernel);
-  std::erase_if(order.steps, [&](const RestoreStep& step) { return is_done(kernel, step); });
-  return kernel.paths().restore(caller, order.steps);
+  std::vector<RestoreStep> left;
+  for (std::size_t i = 0; i < order.steps.size(); ++i) {
+    RestoreStep& step = order.steps[i];
+    step.is_resumed = true;
+    if (!is_done(kernel, step, i < order.reached)) left.push_back(std::move(step));
+  }
+  return kernel.paths().restore(caller, left);
 }
 
 }  // namespace
@@ -71,15 +83,23 @@ std::string RestoreOrder::text() const {
   json::Value value;
   value.set("steps", std::move(all));
   by.write(value);
-  return json::dump(value);
+  return json::dump(value) + "\n";
 }
 
+std::string RestoreOrder::reached_line(std::size_t steps) { return fmt::format("{}\n", steps); }
+
 Result<RestoreOrder> RestoreOrder::parse(std::string_view text) {
-  const json::Value value = TRY(json::parse(text));
+  const auto end = std::min(text.find('\n'), text.size());
+  const json::Value value = TRY(json::parse(text.substr(0, end)));
   const json::Array* const steps = value["steps"].array();
   if (steps == nullptr) return fail(EBADMSG, "a restore without steps");
   RestoreOrder order{.by = StoredCaller::read(value)};
   for (const json::Value& step : *steps) order.steps.push_back(step_of(step));
+  std::string_view reached = text.substr(end);
+  reached =
+      reached.substr(0, std::min(reached.rfind('\n'), reached.size()));  // the last may be cut
+  if (reached.empty()) return order;
+  order.reached = text::number<std::size_t>(reached.substr(reached.rfind('\n') + 1)).value_or(0);
   return order;
 }
 

@@ -14,12 +14,15 @@ namespace agentfs {
 
 class Kernel;
 
-// STATE/restores/<name>: what a crash cuts short the next start ends. A value.
+// STATE/restores/<name>: what a crash cuts short the next start ends. A value: a line of JSON, and
+// after it, for each step that is done, a line with how many are.
 struct RestoreOrder {
   std::vector<RestoreStep> steps{};
   StoredCaller by{};
+  std::size_t reached = 0;  // steps that were done
 
-  std::string text() const;
+  std::string text() const;  // the first line
+  static std::string reached_line(std::size_t steps);
   static Result<RestoreOrder> parse(std::string_view text);  // EBADMSG
 };
 

@@ -47,6 +47,12 @@ Result<StoredOrder> StoredOrder::note(const std::string& directory, std::string_
   return order;
 }
 
+void StoredOrder::add(std::string_view text) const {
+  if (file_.empty()) return;
+  const UniqueFd file(::open(file_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (file) (void)file::write_all(file.get(), text);
+}
+
 StoredOrder::~StoredOrder() {
   if (file_.empty() || ::unlink(file_.c_str()) == 0) return;
   log::error("{}: {}; the next start ends what is done already", file_, std::strerror(errno));

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """A directory comes back as it was when its removal began."""
+import contextlib
 import os
 import threading
 
-from mount_lib import Mount, command, expect, expect_eq, expect_errno, main, run
+from mount_lib import Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main, run, wait_until
 
 M = Mount.of("restored-directories")
 SITE = M / "workspaces/site"
@@ -239,7 +240,58 @@ def holes_come_back_as_holes():
     expect_eq(file.stat().st_blocks, blocks, "blocks of what came back")
 
 
-main(mount_it, a_link_comes_back_with_its_attributes, holes_come_back_as_holes, what_was_gone_before_stays_in_the_trash, what_came_with_older_times_tells_it_as_well, a_file_that_is_new_tells_it_as_well,
+def what_is_done_while_it_comes_back_stays():
+    """Written, removed and moved, also where a kill ends it and the next start brings the rest."""
+    for is_killed in (False, True):
+        top = SITE / f"large-{is_killed}"
+        top.mkdir()
+        each = [f"{number:04}" for number in range(5000)]
+        for name in each:
+            (top / name).write_text("old\n")
+        os.link(top / each[2500], top / "linked")
+        run(["rm", "-r", top])
+        answers = []
+
+        def restore():
+            with contextlib.suppress(OSError):  # of who was killed
+                answers.append(command(OURS / "ctl", f"restore {top.name}"))
+        restoring = threading.Thread(target=restore)
+        restoring.start()
+        # Who asks the mount for what is not there yet would be told so until all is.
+        disk = M.state / "trees/workspaces/site" / top.name
+        wait_until(60, lambda: len(os.listdir(disk)) > 60, "what comes back")
+        back = sorted(set(each) & set(os.listdir(disk)))
+        (top / back[1]).write_text("mine\n")
+        (top / back[2]).unlink()
+        (top / back[3]).rename(top / "moved")
+        (top / "other").write_text("mine\n")
+        (top / "other").rename(top / back[0])
+        late = []
+        for name in sorted(set(each) - set(os.listdir(disk)), reverse=True):
+            with contextlib.suppress(FileExistsError), open(top / name, "x", encoding="utf-8") as new:
+                new.write("mine\n")
+                late.append(name)
+                break
+        expect(late, "all was there again before anything was made: nothing is tested")
+        if is_killed:
+            daemon = M.daemon()
+            kill(daemon)
+            restoring.join()
+            wait_until(60, lambda: M.daemon() not in (0, daemon), "the next daemon")
+            wait_until(60, lambda: len(os.listdir(top)) == len(each), "all that comes back")
+        restoring.join()
+        for name in (back[0], back[1], *late):
+            expect_eq((top / name).read_text(), "mine\n", f"{name}, killed: {is_killed}")
+        expect_eq(sorted(set(each) - set(os.listdir(top))), back[2:4], "what is not there")
+        for name in ("moved", back[4], "linked"):
+            expect_eq((top / name).read_text(), "old\n", f"{name}, killed: {is_killed}")
+        linked = (top / "linked").stat().st_ino == (top / each[2500]).stat().st_ino
+        expect_eq(linked, not {each[2500]} & {back[0], *late}, "one file")
+        if not is_killed:
+            expect_has(answers[0], f"/{top.name}/{late[0]} has been made meanwhile, and stays so")
+
+
+main(mount_it, what_is_done_while_it_comes_back_stays, a_link_comes_back_with_its_attributes, holes_come_back_as_holes, what_was_gone_before_stays_in_the_trash, what_came_with_older_times_tells_it_as_well, a_file_that_is_new_tells_it_as_well,
      it_may_be_there_again, what_went_by_several_processes_comes_back_whole,
      what_others_write_meanwhile_takes_nothing_from_it, times_that_are_to_come_hide_nothing,
      what_is_set_on_a_removed_file_is_not_in_its_past, what_is_a_file_now_is_in_nobodys_way,

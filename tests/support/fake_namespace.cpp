@@ -142,7 +142,8 @@ Status FakeNamespace::remove(const Caller& caller, const std::string& path) {
   return ok();
 }
 
-Status FakeNamespace::restore(const Caller&, const std::vector<RestoreStep>& steps) {
+Status FakeNamespace::restore(const Caller&, const std::vector<RestoreStep>& steps,
+                              RestoreCourse&) {
   return fail(ENOTSUP, "{}: there is no history in this namespace", steps.front().path);
 }
 

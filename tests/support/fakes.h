@@ -103,7 +103,9 @@ class FakeNamespace final : public Namespace {
   Result<std::vector<NamespaceEntry>> list(const Caller&, const std::string& path) override;
   Status remove(const Caller&, const std::string& path) override;
   Status access(const Caller&, const std::string&, int) override { return ok(); }
-  Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
+  using Namespace::restore;
+  Status restore(const Caller&, const std::vector<RestoreStep>& steps,
+                 RestoreCourse& course) override;
   Result<Hold> begin_snapshot(const std::string&) override { return Hold(); }
   Status replace_tree(const std::string&, const Exchange& exchange) override {
     std::vector<std::string> gone;

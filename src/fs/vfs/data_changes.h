@@ -2,6 +2,7 @@
 // Changes of data trees made inside the daemon, through the same nodes as the host's.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,9 +38,9 @@ class DataChanges {
   Status rewrite(const std::string& path, const Text& text);
   // Before the first step of a restore: whether there is a directory, or nothing, wherever one is
   // to be. No link is followed, which would lead to what is not restored. ENOTDIR.
-  Status check_ways(const std::vector<RestoreStep>& steps) const;
-  // One step of a restore, by temporary file and rename.
-  Status restore(const RestoreStep& step, const PastStore& past);
+  Status begin_restore(const std::vector<RestoreStep>& steps);
+  // One step of a restore, by temporary file and rename. False: others have the name by now.
+  Result<bool> restore(const RestoreStep& step, const PastStore& past);
   // Those that it made, where nothing came into them; how many of them were steps of a restore.
   std::size_t take_back_directories();
   Status finish_restore();  // after the last step: modes and times of the directories made
@@ -95,10 +96,12 @@ class DataChanges {
   Status remove_name(const NodeRef& directory, const std::string& name);
   Status restore_directory(const RestoreStep& step);
   // What a step is of, under that name.
-  Status make_again(Node& directory, const std::string& name, const RestoreStep& step,
-                    const PastStore& past);
-  Status restore_file(Node& directory, const std::string& name, const RestoreStep& step,
-                      const PastStore& past);
+  Result<NodeRef> make_again(Node& directory, const std::string& name, const RestoreStep& step,
+                             const PastStore& past);
+  Result<NodeRef> restore_file(Node& directory, const std::string& name, const RestoreStep& step,
+                               const PastStore& past);
+  // What came back at the path of `step.other`; null where that is another's by now.
+  NodeRef first_of(const RestoreStep& step);
   Result<std::vector<std::string>> names(Node& directory);
 
   LocalRequest& request_;
@@ -123,6 +126,8 @@ class DataChanges {
   std::vector<Staleness> made_;
   std::vector<TreeEvent> seen_;
   std::vector<std::pair<NodeRef, RestoreStep>> finishing_;
+  // Of a restore, what came back at the paths at which files of several names do first.
+  std::map<std::string, NodeRef> firsts_;
 };
 
 }  // namespace agentfs::vfs

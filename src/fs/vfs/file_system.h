@@ -66,7 +66,9 @@ class FileSystem final : public Namespace {
   Result<std::vector<NamespaceEntry>> list(const Caller&, const std::string& path) override;
   Status remove(const Caller&, const std::string& path) override;
   Status access(const Caller&, const std::string& path, int mask) override;
-  Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
+  using Namespace::restore;
+  Status restore(const Caller&, const std::vector<RestoreStep>& steps,
+                 RestoreCourse& course) override;
   Result<Hold> begin_snapshot(const std::string& path) override;
   std::vector<std::string> open_for_writing(const std::string& root) override;
   Status keep_bytes(const std::string& root, const TreeNode& file, const Keep& keep) override;

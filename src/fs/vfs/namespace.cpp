@@ -230,17 +230,23 @@ Status FileSystem::access(const Caller& caller, const std::string& path, int mas
   return check_access(request, *at.node, mask);
 }
 
-Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>& steps) {
+Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>& steps,
+                           RestoreCourse& course) {
   if (parts_->past == nullptr) return fail(ENOTSUP, "history: nothing is kept here");
   LocalRequest request(caller);
   DataChanges changes(request, parts_->context, parts_->root);
-  TRY(changes.check_ways(steps));
+  TRY(changes.begin_restore(steps));
   Status done = ok();
   std::size_t restored = 0;
   for (const RestoreStep& step : steps) {
-    done = changes.restore(step, *parts_->past);
-    if (!done) break;
+    const auto put = changes.restore(step, *parts_->past);
+    if (!put) {
+      done = std::unexpected(put.error());
+      break;
+    }
+    if (!*put) course.left.push_back(step.path);
     ++restored;
+    if (course.reached) course.reached(restored);
   }
   // Of what could not come back no directory is left that nothing came back to.
   if (!done) restored -= changes.take_back_directories();

@@ -97,8 +97,8 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
   Node& node = *to.found.node;
   if (!from.is_empty()) TRY(copy_bytes(request, from.file(), handle, from.attributes.st_size));
   if (from.elsewhere != nullptr) TRY(from.elsewhere->check_read());
+  TRY(drop_inherited_acls(request, from.xattrs, node));  // first: they take room of the others
   TRY(set_xattrs(request, from.xattrs, node));
-  TRY(drop_inherited_acls(request, from.xattrs, node));
   TRY(handle.flush(request));
   // A hole at the end; before the mode, since who is not root loses set-ID bits by it.
   if (!from.is_empty()) {
@@ -113,9 +113,10 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
 
 }  // namespace
 
-Status DataChanges::check_ways(const std::vector<RestoreStep>& steps) const {
+Status DataChanges::begin_restore(const std::vector<RestoreStep>& steps) {
   std::set<std::string_view> directories;
   for (const RestoreStep& step : steps) {
+    if (!step.other.empty()) firsts_.try_emplace(step.other);
     const std::string_view path = step.path;
     for (auto slash = path.find('/', 1); slash != path.npos; slash = path.find('/', slash + 1)) {
       directories.insert(path.substr(0, slash));
@@ -137,31 +138,59 @@ Status DataChanges::check_ways(const std::vector<RestoreStep>& steps) const {
   return found == directories.end() ? ok() : refuse_no_directory(*found);
 }
 
-Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
-  if (S_ISDIR(step.mode)) return restore_directory(step);
+Result<bool> DataChanges::restore(const RestoreStep& step, const PastStore& past) {
+  if (S_ISDIR(step.mode)) {
+    TRY(restore_directory(step));
+    return true;
+  }
   const NodeRef directory = TRY(ensure_directory(parent_path(step.path)));
   const std::string name = name_of(step.path);
   TRY(may_change(*directory, name));
   const Temporary lies_ready = TRY(Temporary::begin(context_->services, *directory));
   const std::string& temporary = lies_ready.name;
   const auto old = directory->lookup(request_, name);
+  if (old && step.is_missing) return false;
   if (old && old->node->type() == S_IFDIR) {
     return fail(EISDIR, "{}: a directory has this name now; moved away, the file can come back",
                 step.path);
   }
-  Status made = make_again(*directory, temporary, step, past);
-  if (made) made = directory->rename(request_, temporary, *directory, name, 0);
-  if (!made) static_cast<void>(directory->unlink(request_, temporary));
-  note_put(directory, name, old, step.mode & S_IFMT, made.has_value());
-  return lies_ready.as_of(step.path, std::move(made));
+  const auto made = make_again(*directory, temporary, step, past);
+  Status put = made ? ok() : Status(std::unexpected(made.error()));
+  const unsigned how = step.is_missing ? RENAME_NOREPLACE : 0;
+  if (put) put = directory->rename(request_, temporary, *directory, name, how);
+  if (!put) static_cast<void>(directory->unlink(request_, temporary));
+  if (made && !put && step.is_missing && put.error().code == EEXIST) return false;
+  note_put(directory, name, old, step.mode & S_IFMT, put.has_value());
+  // Its further names lead to it, also where it is the first of them that could come back.
+  const auto first = firsts_.find(step.other.empty() ? step.path : step.other);
+  if (put && first != firsts_.end()) first->second = *made;
+  TRY(lies_ready.as_of(step.path, std::move(put)));
+  return true;
 }
 
-Status DataChanges::make_again(Node& directory, const std::string& name, const RestoreStep& step,
-                               const PastStore& past) {
-  if (!step.other.empty()) {
-    const Walked other = TRY(walk(request_, context_, root_, step.other));
-    TRY(directory.link(request_, *other.node, name));
-    return ok();
+// Of a restore that a start ends, what came back before is known by its looks.
+NodeRef DataChanges::first_of(const RestoreStep& step) {
+  const auto known = firsts_.find(step.other);
+  if (known != firsts_.end() && known->second != nullptr) return known->second;
+  if (!step.is_resumed) return nullptr;
+  const auto there = walk(request_, context_, root_, step.other);
+  if (!there) return nullptr;
+  const auto its = there->node->attributes(request_);
+  if (!its) return nullptr;
+  const struct stat& now = its->attributes;
+  const bool is_it = (now.st_mode & (S_IFMT | kPermissions)) == step.mode &&
+                     nanoseconds_of(now.st_mtim) == step.modified;
+  return is_it ? there->node : nullptr;
+}
+
+Result<NodeRef> DataChanges::make_again(Node& directory, const std::string& name,
+                                        const RestoreStep& step, const PastStore& past) {
+  const NodeRef first = step.other.empty() ? nullptr : first_of(step);
+  if (first != nullptr) {
+    const auto linked = directory.link(request_, *first, name);
+    if (linked) return first;
+    const bool has_gone = linked.error().code == ESTALE || linked.error().code == ENOENT;
+    if (!has_gone) return std::unexpected(linked.error());
   }
   if (S_ISREG(step.mode)) return restore_file(directory, name, step, past);
   const bool is_link = S_ISLNK(step.mode);
@@ -175,7 +204,7 @@ Status DataChanges::make_again(Node& directory, const std::string& name, const R
   }
   TRY(set_xattrs(request_, step.xattrs, *made.node));
   TRY(made.node->set_attributes(request_, nullptr, wanted));
-  return ok();
+  return made.node;
 }
 
 Status DataChanges::restore_directory(const RestoreStep& step) {
@@ -193,8 +222,8 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
     return ok();
   }
   const Found made = TRY(make_directory(parent, name_of(step.path), 0700));
-  finishing_.emplace_back(made.node, step);
   TRY(drop_inherited_acls(request_, {}, *made.node));
+  finishing_.emplace_back(made.node, step);
   return ok();
 }
 
@@ -215,14 +244,15 @@ Status DataChanges::finish_restore() {
 }
 
 // The temporary file is nobody's history: only what it replaces is kept.
-Status DataChanges::restore_file(Node& directory, const std::string& name, const RestoreStep& step,
-                                 const PastStore& past) {
+Result<NodeRef> DataChanges::restore_file(Node& directory, const std::string& name,
+                                          const RestoreStep& step, const PastStore& past) {
   const FileSource source = TRY(source_of(step, past));
   const CreatedNode created =
       TRY(directory.create(request_, name, O_WRONLY | O_CREAT | O_EXCL, 0600));
   const Status filled = fill(request_, source, created, step);
   created.opened.handle->release();
-  return filled;
+  TRY(filled);
+  return created.found.node;
 }
 
 }  // namespace agentfs::vfs

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// A restore looked at what was missing once, before its first step, and put what it brought back
+// over what somebody had made there since, made what was another's by then a second name of what it
+// brought back, and began once more after a crash, over what had been done to it before.
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "catch.h"
+#include "kernel/restore_order.h"
+#include "support/trash.h"
+
+namespace agentfs::test {
+namespace {
+
+const std::string kDirectory = "/workspaces/site/d";
+
+RestoreStep missing(const std::string& name) {
+  RestoreStep step{.path = kDirectory + "/" + name, .mode = S_IFREG | 0644};
+  step.is_missing = true;
+  return step;
+}
+
+std::string text_of(TreeWorld& world, const std::string& name) {
+  return world.files().read(world.request().caller(), kDirectory + "/" + name, 0, 0).value_or("-");
+}
+
+void write(TreeWorld& world, const std::string& name, std::string_view text) {
+  REQUIRE(world.files().write(world.request().caller(), kDirectory + "/" + name, text));
+}
+
+TEST_CASE("What is made while a directory comes back stays, and the restore says so") {
+  TreeWorld world;
+  RestoreCourse course;
+  course.reached = [&](std::size_t done) {
+    if (done == 2) write(world, "b", "mine");
+  };
+  const std::vector<RestoreStep> steps{
+      {.path = kDirectory, .mode = S_IFDIR | 0755}, missing("a"), missing("b"), missing("c")};
+  REQUIRE(world.files().restore(world.request().caller(), steps, course));
+  CHECK(text_of(world, "a").empty());
+  CHECK(text_of(world, "b") == "mine");
+  CHECK(text_of(world, "c").empty());
+  CHECK(course.left == std::vector<std::string>{kDirectory + "/b"});
+}
+
+TEST_CASE("A further name of a file comes back as that, whatever has its first one by then") {
+  TreeWorld world;
+  RestoreStep second = missing("z");
+  second.other = kDirectory + "/a";
+  std::vector<RestoreStep> steps{
+      {.path = kDirectory, .mode = S_IFDIR | 0755}, missing("a"), second, second};
+  steps[3].path = kDirectory + "/zz";
+  RestoreCourse course;
+  bool is_replaced = false;
+  course.reached = [&](std::size_t done) {
+    if (done != 2 || !is_replaced) return;
+    write(world, "new", "mine, new");
+    REQUIRE(world.get(kDirectory)->rename(world.request(), "new", *world.get(kDirectory), "a", 0));
+  };
+  SECTION("it is the same") {}
+  SECTION("it is another's") { is_replaced = true; }
+  const auto restored = world.files().restore(world.request().caller(), steps, course);
+  CHECK((restored ? "" : restored.error().message) == std::string());
+  const auto inode = [&](const char* name) {
+    return world.find(kDirectory + "/" + name)->attributes.st_ino;
+  };
+  CHECK((inode("a") == inode("z")) == !is_replaced);
+  CHECK(inode("z") == inode("zz"));
+  CHECK(text_of(world, "a") == (is_replaced ? "mine, new" : ""));
+  CHECK(text_of(world, "z").empty());
+}
+
+TEST_CASE("What had come back before a crash is its user's by then") {
+  TreeWorld world;
+  RestoreOrder order;
+  order.steps = {{.path = kDirectory, .mode = S_IFDIR | 0750, .is_again = true},
+                 missing("written"),
+                 missing("removed"),
+                 missing("came"),
+                 missing("made")};
+  order.by = StoredCaller::of(world.request().caller());
+  write(world, "written", "mine");
+  write(world, "made", "mine, too");
+  std::string reached;
+  std::string left;
+  SECTION("three steps were done") {
+    reached = RestoreOrder::reached_line(2) + RestoreOrder::reached_line(3);
+  }
+  SECTION("the last line is cut") { reached = RestoreOrder::reached_line(3) + "4"; }
+  SECTION("how many is not known") { left = "removed"; }
+  const std::string place = world.kernel().parts().state + "/restores";
+  REQUIRE(file::make_directories(place, 0700));
+  REQUIRE(file::replace(place + "/order", order.text() + reached, 0600));
+  resume_restores(world.kernel());
+  CHECK(text_of(world, "written") == "mine");
+  CHECK(world.find(kDirectory + "/removed").has_value() == !left.empty());
+  CHECK(text_of(world, "came").empty());
+  CHECK(text_of(world, "made") == "mine, too");
+  CHECK((world.find(kDirectory)->attributes.st_mode & 07777U) == 0750);
+  CHECK_FALSE(file::exists(place + "/order"));
+}
+
+}  // namespace
+}  // namespace agentfs::test
