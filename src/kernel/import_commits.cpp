@@ -231,9 +231,9 @@ void Imports::drop(SnapshotId state) {
 }
 
 Result<std::string> Imports::commit(const Caller& caller, const std::string& root) {
-  const Import import = TRY(get(caller, root));
   const ImportTurn turn(kernel_.conflicts(), root);
   TRY(turn.check());
+  const Import import = TRY(get(caller, root));
   TRY(end_half_done(import));
   TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
   const Hold held = TRY(kernel_.paths().begin_snapshot(root));
@@ -252,9 +252,9 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
 }
 
 Result<std::string> Imports::uncommit(const Caller& caller, const std::string& root) {
-  const Import import = TRY(get(caller, root));
   const ImportTurn turn(kernel_.conflicts(), root);
   TRY(turn.check());
+  const Import import = TRY(get(caller, root));
   TRY(end_half_done(import));
   const auto info = kernel_.forks().info_of(path_of(import.tree));
   const auto last = info ? last_commit(*info) : std::nullopt;

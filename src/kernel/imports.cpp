@@ -210,9 +210,9 @@ Status Imports::end_half_done(const Import& import) {
 }
 
 Result<std::string> Imports::rebase(const Caller& caller, const std::string& root, bool partial) {
-  const Import import = TRY(get(caller, root));
   const ImportTurn turn(kernel_.conflicts(), root);
   TRY(turn.check());
+  const Import import = TRY(get(caller, root));
   TRY(end_half_done(import));
   TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
   const auto drifts = TRY(store().drift(import.id, false));
@@ -249,10 +249,22 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
                      import.source, *merged);
 }
 
+// By the path of the workspace, as their turns are.
+Result<Hold> Imports::hold(const std::string& root) const {
+  if (!kernel_.conflicts().try_to_begin(import_key(root))) {
+    return fail(
+        EBUSY,
+        "{}: a commit, a rebase or the like is under way between it and its directory; when "
+        "that has ended it can be renamed or removed",
+        root);
+  }
+  return hold_until([&table = kernel_.conflicts(), key = import_key(root)] { table.end(key); });
+}
+
 Result<std::string> Imports::pin(const Caller& caller, const std::string& root) {
-  const Import import = TRY(get(caller, root));
   const ImportTurn turn(kernel_.conflicts(), root);
   TRY(turn.check());
+  const Import import = TRY(get(caller, root));
   TRY(end_half_done(import));
   auto [bytes, lost] = TRY(store().keep(import.id, store().lent(import.id)));
   TreeChange row{.operation = "pin", .path = root, .other = {}, .bytes = bytes};

@@ -10,6 +10,7 @@
 
 #include "backends/forest.h"
 #include "backends/import_store.h"
+#include "base/hold.h"
 #include "kernel/caller.h"
 
 namespace agentfs {
@@ -47,6 +48,8 @@ class Imports {
   // Copies what is still read from the directory, which may change from then on.
   Result<std::string> pin(const Caller& caller, const std::string& root);
 
+  // While it lives none of these is begun. EBUSY while one is under way.
+  Result<Hold> hold(const std::string& root) const;
   // Ends what a crash or a directory that was away has cut short; what cannot be is told in the
   // log. Waits for merges into the root.
   void end_half_done(const std::string& root);

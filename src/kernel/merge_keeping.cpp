@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "kernel/history_keeper.h"
+#include "kernel/imports.h"
 #include "kernel/kept_entry.h"
 #include "kernel/kernel.h"
 #include "kernel/merges.h"
@@ -55,7 +56,13 @@ Result<Hold> Merges::hold(const std::string& root) const {
                 "renamed",
                 root);
   }
-  return hold_until([&table = kernel_.conflicts(), root] { table.end(root); });
+  auto import = kernel_.imports().hold(root);
+  if (!import) {
+    kernel_.conflicts().end(root);
+    return import;
+  }
+  return hold_until(
+      [&table = kernel_.conflicts(), root, of_import = *std::move(import)] { table.end(root); });
 }
 
 // A version of what the merge replaced or removed.

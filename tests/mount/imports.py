@@ -143,6 +143,34 @@ def commit_makes_the_directory_what_the_workspace_is():
     expect_eq((top / "main.c").read_text(), "int main(void) { return 1; }\n")
 
 
+def an_import_keeps_its_name_while_it_is_committed():
+    """Another name had another turn, and what went left changes there that no row tells."""
+    top = HOST / "named"
+    top.mkdir()
+    names = [f"f{number:04}" for number in range(600)]
+    for name in names:
+        (top / name).write_text("theirs\n")
+    space = take(top, "named")
+    for name in names:
+        (space / name).write_text("our own\n")
+    committing = threading.Thread(target=ctl, args=("named", "commit"))
+    committing.start()
+    wait_until(60, lambda: (top / names[0]).stat().st_size == 8, "the first change there")
+    expect_errno("EBUSY", os.rename, space, SPACES / "renamed")
+    expect_has(M.last_error(), "a commit, a rebase or the like is under way between it and its directory")
+    removed = subprocess.run(["rm", "-rf", space], capture_output=True, text=True, check=False)
+    expect_has(removed.stderr, "Device or resource busy", "rm -rf")
+    expect(committing.is_alive(), "the commit was over before it was disturbed: nothing is tested")
+    committing.join()
+    expect_eq({read(top / name) for name in names}, {"our own\n"}, "what the directory has")
+    rows = [row["data"] for row in M.journal() if row["kind"] == "tree.commit" and row["data"]["host"].startswith(f"{top}/")]
+    expect_eq(sorted(row["path"] for row in rows), [f"/workspaces/named/{name}" for name in names])
+    os.rename(space, SPACES / "renamed")
+    ctl("renamed", "uncommit")
+    expect_eq({read(top / name) for name in names}, {"theirs\n"}, "after uncommit")
+    shutil.rmtree(SPACES / "renamed")
+
+
 def a_commit_that_cannot_be_noted_says_what_it_made():
     mount, host = Mount.of("not-noted"), TESTDIR / "not-noted-host"
     host.mkdir()
@@ -1518,6 +1546,7 @@ main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mou
      a_file_called_like_one_of_the_daemons_own_is_a_file, is_what_the_directory_is_and_touches_nothing,
      reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
      commit_makes_the_directory_what_the_workspace_is,
+     an_import_keeps_its_name_while_it_is_committed,
      a_commit_that_cannot_be_noted_says_what_it_made, what_was_removed_comes_back_also_after_a_commit,
      uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
      uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,

@@ -6,6 +6,7 @@
 #include "kernel/configuration.h"
 #include "kernel/error_log.h"
 #include "kernel/history_keeper.h"
+#include "kernel/imports.h"
 #include "kernel/kinds.h"
 #include "kernel/leftovers.h"
 #include "kernel/merges.h"
@@ -101,6 +102,10 @@ Result<Hold> KernelServices::hold_tree(const std::string& root) {
   const Hold merges = TRY(kernel_.merges().hold(root));
   const Hold commits = TRY(kernel_.hold_commits(root, kLongestHold));
   return hold_until([merges, commits] {});
+}
+
+Result<Hold> KernelServices::hold_import(const std::string& root) {
+  return kernel_.imports().hold(root);
 }
 
 Status KernelServices::check_room(bool makes_room) {

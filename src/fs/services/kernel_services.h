@@ -23,6 +23,7 @@ class KernelServices final : public vfs::Services {
   Status check_room(bool makes_room) override;
   bool is_tree_busy(const std::string& root) override;
   Result<Hold> hold_tree(const std::string& root) override;
+  Result<Hold> hold_import(const std::string& root) override;
   Status record_control(const Caller& caller, const std::string& path,
                         std::string_view text) override;
   Status may_change(const Caller& caller, const std::string& path) override {

@@ -92,9 +92,9 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (hides(name)) return fail_errno(ENOENT, child(name));
   TRY(target->may_make(request, new_name));
   TRY(tree_->services().check_room(false));
-  const Hold root = TRY(hold_root(name));
-  const bool is_taken = target.get() != this || new_name != name;
-  const Hold other_root = is_taken ? TRY(target->hold_root(new_name)) : Hold();
+  const Hold root = TRY(told_to(request, *this, hold_root(name)));
+  const bool is_other = target.get() != this || new_name != name;
+  const Hold to = is_other ? TRY(told_to(request, *target, target->hold_root(new_name))) : Hold();
   Charge charge(*tree_, &request);
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));
   if (whiteout != 0) TRY(charge.make(*this, 0));

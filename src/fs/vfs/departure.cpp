@@ -32,6 +32,13 @@ void Departure::look(LocalRequest& request, const DataNode& directory, const std
   is_expected_ = fail(ESTALE, "{}: another has written there meanwhile", change_.row().path);
 }
 
+Result<Hold> told_to(Request& request, const DataNode& directory, Result<Hold> held) {
+  if (!held) {
+    directory.tree().services().note_error(request.caller(), directory.path(), held.error());
+  }
+  return held;
+}
+
 Departure::Departure(Request& request, const DataNode& directory, const std::string& name,
                      Undertaking& change, bool by_another)
     : tree_(directory.tree()), change_(change) {

@@ -11,6 +11,10 @@
 
 namespace agentfs::vfs {
 
+// What a workspace or home that is to go, or to have another name, was to be held by: why it is not
+// is told to who asks.
+Result<Hold> told_to(Request& request, const DataNode& directory, Result<Hold> held);
+
 // Keeps what has the name, before the operation; nothing below .git, whose own objects are its
 // history, and neither a file that an operation of the daemon's own has lying ready nor a directory
 // that one takes back. Not shared between threads.

@@ -64,6 +64,8 @@ class Services {
   // nobody begins a merge into it or from it, a fork or the like. EBUSY while one is under way, or
   // half done.
   virtual Result<Hold> hold_tree(const std::string& /*root*/) { return Hold(); }
+  // The same before it goes: nothing is under way between it and a directory of the host.
+  virtual Result<Hold> hold_import(const std::string& /*root*/) { return Hold(); }
   virtual Status record_control(const Caller& caller, const std::string& path,
                                 std::string_view text) = 0;
   // May this process change a path of a data tree, which is free of links? EPERM.
