@@ -5,6 +5,7 @@
 #include <iterator>
 #include <map>
 
+#include "base/git_quoted.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"
 #include "kernel/import_turn.h"
@@ -26,6 +27,12 @@ std::vector<std::string> labels(const std::vector<SnapshotInfo>& all) {
   std::vector<std::string> names;
   for (const SnapshotInfo& one : all) names.push_back(one.label);
   return names;
+}
+
+// Whatever is in a name, it is one.
+std::string told(std::vector<std::string> names, std::string_view between) {
+  for (std::string& name : names) name = quoted_for_people(name);
+  return text::join(names, between);
 }
 
 std::vector<SnapshotInfo> checkpoints_in(TreeInfo info) {
@@ -131,7 +138,7 @@ Result<SnapshotInfo> Forks::find(const std::string& root, const std::string& nam
   const std::vector<std::string> names = labels(all);
   return fail(ENOENT, "{}: {} has no checkpoint of this name{}; {}", text::shown(name), root,
               text::did_you_mean(name, names),
-              names.empty() ? "it has none" : "there are " + text::join(names, ", "));
+              names.empty() ? "it has none" : "there are " + told(names, ", "));
 }
 
 Result<TreeNodeRef> Forks::checkpoint_root(const std::string& root, const std::string& name) const {
@@ -293,7 +300,7 @@ std::unexpected<Error> Forks::no_such(const std::string& root, const std::string
   std::ranges::move(descendants(root), std::back_inserter(names));
   return fail(ENOENT, "{}: {} has no fork or checkpoint of this name{}; {}", text::shown(name),
               root, text::did_you_mean(name, names),
-              names.empty() ? "it has none" : "there are " + text::join(names, ", "));
+              names.empty() ? "it has none" : "there are " + told(names, ", "));
 }
 
 bool are_forests_loose(const Kernel& kernel) {
@@ -333,7 +340,7 @@ std::string Forks::family(const std::string& root) const {
     if (own == all.end() || eldest[info.number] != eldest[own->number]) continue;
     const std::vector<std::string> names = labels(checkpoints_in(info));
     out += fmt::format("{}\t{}\t{}\n", text::shown(info.name), parent_in(all, info),
-                       names.empty() ? "-" : text::join(names, " "));
+                       names.empty() ? "-" : told(names, " "));
   }
   return out;
 }
