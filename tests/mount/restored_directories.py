@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 
-from mount_lib import Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main, run, wait_until
+from mount_lib import Mount, acl, command, expect, expect_eq, expect_errno, expect_has, kill, main, run, wait_until
 
 M = Mount.of("restored-directories")
 SITE = M / "workspaces/site"
@@ -291,7 +291,27 @@ def what_is_done_while_it_comes_back_stays():
             expect_has(answers[0], f"/{top.name}/{late[0]} has been made meanwhile, and stays so")
 
 
-main(mount_it, what_is_done_while_it_comes_back_stays, a_link_comes_back_with_its_attributes, holes_come_back_as_holes, what_was_gone_before_stays_in_the_trash, what_came_with_older_times_tells_it_as_well, a_file_that_is_new_tells_it_as_well,
+def attributes_that_fill_their_room_come_back():
+    """What the directory would give it by its default ACL goes before they are set."""
+    top = SITE / "attributes"
+    top.mkdir()
+    file = top / "f"
+    file.write_text("text\n", encoding="utf-8")
+    for name in ("user.large", "user.small"):
+        for size in range(4096, 0, -1):
+            with contextlib.suppress(OSError):
+                os.setxattr(file, name, b"x" * size)
+                break
+    nobody = 0xFFFFFFFF
+    wanted = {name: os.getxattr(file, name) for name in ("user.large", "user.small")}
+    os.setxattr(top, "system.posix_acl_default", acl((1, 7, nobody), (2, 7, 1234), (4, 5, nobody), (16, 7, nobody), (32, 5, nobody)))
+    file.unlink()
+    command(OURS / "ctl", "restore attributes/f")
+    expect_eq({name: os.getxattr(file, name) for name in wanted}, wanted, "what came back")
+    expect_errno("ENODATA", os.getxattr, file, "system.posix_acl_access")
+
+
+main(mount_it, attributes_that_fill_their_room_come_back, what_is_done_while_it_comes_back_stays, a_link_comes_back_with_its_attributes, holes_come_back_as_holes, what_was_gone_before_stays_in_the_trash, what_came_with_older_times_tells_it_as_well, a_file_that_is_new_tells_it_as_well,
      it_may_be_there_again, what_went_by_several_processes_comes_back_whole,
      what_others_write_meanwhile_takes_nothing_from_it, times_that_are_to_come_hide_nothing,
      what_is_set_on_a_removed_file_is_not_in_its_past, what_is_a_file_now_is_in_nobodys_way,

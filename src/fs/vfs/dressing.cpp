@@ -43,9 +43,9 @@ Status drop_inherited_acls(Request& request, const Xattrs& from, Node& to) {
 
 Status dress_like(Request& request, const Found& old, Node& made, Handle& handle) {
   Xattrs had = TRY(xattrs_of(request, *old.node));
-  had.erase(kCapabilityName);  // a write takes them away
+  had.erase(kCapabilityName);                    // a write takes them away
+  TRY(drop_inherited_acls(request, had, made));  // first: they take room that the others need
   TRY(set_xattrs(request, had, made));
-  TRY(drop_inherited_acls(request, had, made));
   SetAttributes owner{.which = SetAttributes::uid | SetAttributes::gid};
   owner.values.st_uid = old.attributes.st_uid;
   owner.values.st_gid = old.attributes.st_gid;
