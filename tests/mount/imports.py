@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """Workspaces made of a directory of the host: read where it lies, changed only by commit."""
+import mmap
 import os
 import shutil
 import signal
@@ -169,6 +170,32 @@ def an_import_keeps_its_name_while_it_is_committed():
     ctl("renamed", "uncommit")
     expect_eq({read(top / name) for name in names}, {"theirs\n"}, "after uncommit")
     shutil.rmtree(SPACES / "renamed")
+
+
+def what_is_stored_through_a_mapping_on_an_overlay_is_a_change_there():
+    """As on the root of a container: the pages are of the file that the overlay's one is made of."""
+    lower, upper, work, merged = (TESTDIR / f"overlay-{name}" for name in ("lower", "upper", "work", "merged"))
+    for directory in (lower, upper, work, merged):
+        directory.mkdir()
+    (lower / "f").write_bytes(b"x" * mmap.PAGESIZE)
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    made = subprocess.run(["mount", "-t", "overlay", "none", "-o", options, merged], check=False)
+    if made.returncode != 0:
+        return print("no overlay to be had here")
+    try:
+        with open(merged / "f", "r+b") as file, mmap.mmap(file.fileno(), mmap.PAGESIZE) as pages:
+            pages[0] = ord("A")
+            space = take(merged, "overlaid")
+            with open(space / "f", "r+b") as ours:
+                ours.seek(100)
+                ours.write(b"ours")
+            pages[0] = ord("B")
+            refused("EBUSY", "overlaid", "commit")
+            expect_has("\n".join(status("overlaid")), "!\tf\tchanged in ")
+            expect_eq((merged / "f").read_bytes()[:1], b"B", "what is there")
+        return shutil.rmtree(space)
+    finally:
+        run(["umount", "-l", merged])
 
 
 def a_commit_that_cannot_be_noted_says_what_it_made():
@@ -1547,6 +1574,7 @@ main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mou
      reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
      commit_makes_the_directory_what_the_workspace_is,
      an_import_keeps_its_name_while_it_is_committed,
+     what_is_stored_through_a_mapping_on_an_overlay_is_a_change_there,
      a_commit_that_cannot_be_noted_says_what_it_made, what_was_removed_comes_back_also_after_a_commit,
      uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
      uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,
