@@ -44,12 +44,12 @@ Status HostWriter::check_again(const Item& item) const {
   return changed_meanwhile(host_, item.change->path);
 }
 
-// `away`: where it is by now, emptied unless what is ours is there; `back`: with RENAME_EXCHANGE
-// what has its place comes out of it again.
-Status HostWriter::let_go(const Item& item, std::string& away, const HostDirectory::Place& place,
-                          unsigned back) const {
+// `away`: where it is by now, emptied unless what is ours is there, which is `there`, however its
+// directory is called by then; `back`: with RENAME_EXCHANGE what has its place comes out of it
+// again.
+Status HostWriter::let_go(const Item& item, std::string& away, const HostDirectory::Place& there,
+                          const HostDirectory::Place& place, unsigned back) const {
   const std::string& path = item.change->path;
-  const HostDirectory::Place there = TRY(host_.place(away));
   const auto now = host_.look(away);
   const bool is_same = now && has_same_bytes(item.now, *now) &&
                        (item.now.mode & kPermissions) == (now->mode & kPermissions);
@@ -84,7 +84,7 @@ Status HostWriter::remove(Item& item) {
   if (!item.now.is_directory()) {
     const HostDirectory::Place away = TRY(host_.place(item.away));
     if (rename_with(place, away, RENAME_NOREPLACE) == 0) {
-      return let_go(item, item.away, place, RENAME_NOREPLACE);
+      return let_go(item, item.away, away, place, RENAME_NOREPLACE);
     }
     if (errno == ENOENT) return changed_meanwhile(host_, path);
     if (errno != EINVAL) return fail_errno(host_.shown(path));
@@ -101,7 +101,7 @@ Status HostWriter::put_over(Item& item, const HostDirectory::Place& from,
   TRY(check_again(item));
   relinked_.insert(item.now.inode);
   if (rename_with(from, place, RENAME_EXCHANGE) == 0) {
-    return let_go(item, item.temporary, place, RENAME_EXCHANGE);
+    return let_go(item, item.temporary, from, place, RENAME_EXCHANGE);
   }
   if (errno == ENOENT) return changed_meanwhile(host_, path);
   if (errno != EINVAL || rename_with(from, place, 0) != 0) return fail_errno(host_.shown(path));

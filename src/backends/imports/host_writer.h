@@ -59,8 +59,8 @@ class HostWriter {
   void remove_temporary(const Item& item) const;
   Status fill(const HostChange& change, const FileState& now, int file) const;
   Status note_staged(Item& item, int file) const;
-  Status let_go(const Item& item, std::string& away, const HostDirectory::Place& place,
-                unsigned back) const;
+  Status let_go(const Item& item, std::string& away, const HostDirectory::Place& there,
+                const HostDirectory::Place& place, unsigned back) const;
   Status remove(Item& item);
   Status put_over(Item& item, const HostDirectory::Place& from, const HostDirectory::Place& place);
   Status put_in_place(Item& item, const HostDirectory::Place& place);
