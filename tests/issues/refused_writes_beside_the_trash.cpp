@@ -61,6 +61,19 @@ TEST_CASE("A write that is refused half-way leaves the trash as it was") {
   }
 }
 
+TEST_CASE("What somebody makes in the place of a directory of a refused write stays") {
+  TreeWorld world;
+  vfs::Request& request = world.request();
+  const auto move_and_refuse = [&]() -> Result<std::string> {
+    REQUIRE(world.get(kSite)->rename(request, "sub", *world.get(kSite), "moved", 0));
+    REQUIRE(world.get(kSite)->make_directory(request, "sub", 0700));
+    return fail(EIO, "no text");
+  };
+  CHECK_FALSE(world.files().rewrite(request.caller(), kSub + "/x", move_and_refuse));
+  REQUIRE(world.find(kSub));
+  CHECK(mode_of(world, kSub) == 0700);
+}
+
 TEST_CASE("A write that its path or a limit refuses is refused before it makes a directory") {
   TreeWorld world;
   remove_secret(world);

@@ -161,6 +161,8 @@ Result<Hold> DataChanges::hold_room(const Way& way, const std::string& path, con
 std::size_t DataChanges::take_back_directories() {
   std::size_t steps = 0;
   for (const Ensured& one : ensured_ | std::views::reverse) {
+    const auto there = one.parent->lookup(request_, one.name);
+    if (!there || there->node != one.node) continue;  // somebody has moved it
     request_.take_back(one.trashed);
     if (!one.parent->remove_directory(request_, one.name)) continue;  // somebody uses it already
     made_.push_back({one.parent, one.name, nullptr});
