@@ -64,13 +64,12 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
   if (Status known = attribute(request, guard); !known)
     return done.complete(std::unexpected(known.error()));
   if (request.tree().pid == 0) node_->note_mapped();
-  const auto count = put(request, offset, bytes);
+  auto count = put(request, offset, bytes);
   if (!count && count.error().code == ESTALE) {
     node_->tree().services().note_error(request.caller(), node_->path(), count.error());
   }
-  if (!count) return done.complete(std::unexpected(count.error()));
-  guard.done();
-  done.complete(*count);
+  if (count) guard.done();
+  done.complete(std::move(count));
 }
 
 // The host's kernel appends where it believes the end to be, and hears last that somebody's open
@@ -88,8 +87,9 @@ Result<std::size_t> DataHandle::put(Request& request, off_t asked, std::string_v
   const off_t expected = place_of(request, asked);
   TRY(charge.write(*node_, descriptor(), expected, bytes.size()));
   TRY(before_write(expected));
-  std::size_t done = 0;  // is in the file, also where the rest is an error
+  std::size_t most = 0;  // is in the file, also where the rest is an error
   const auto put = change(request, "write", [&]() -> long {
+    std::size_t done = 0;  // by this attempt, whose place may be another than the last one's
     const off_t offset = place_of(request, asked);  // nobody cuts it from here on
     if (offset != asked) request.put_elsewhere();
     const std::size_t wanted =
@@ -101,12 +101,12 @@ Result<std::size_t> DataHandle::put(Request& request, off_t asked, std::string_v
       // Of pages that are written back the kernel takes no short count: it would forget the rest.
       if (count < 0 && (done == 0 || request.is_written_back())) return -1;
       if (count < 0) break;  // what is there is there: write(2) tells it as a short count
-      done += static_cast<std::size_t>(count);
+      most = std::max(most, done += static_cast<std::size_t>(count));
     }
     return static_cast<long>(done);
   });
-  if (!put && done > 0) changed(done);
-  (void)TRY(put);
+  if (!put && most > 0) changed(most);
+  const auto done = static_cast<std::size_t>(TRY(put));
   return request.is_written_back() ? bytes.size() : done;
 }
 
