@@ -3,6 +3,7 @@
 
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -143,6 +144,13 @@ Status remove_acls(int file, const Xattrs& but) {
 
 bool is_of_disk(int code) { return Reserve::is_full(code) || code == EIO || code == EROFS; }
 
+bool is_of_disk(int code, int file) {
+  constexpr fsblkcnt_t kFull = 64;  // blocks that are free where no more is given
+  struct statvfs disk{};
+  if (code != ENOSPC || ::fstatvfs(file, &disk) != 0) return is_of_disk(code);
+  return (::geteuid() == 0 ? disk.f_bfree : disk.f_bavail) < kFull;
+}
+
 namespace {
 
 // Of a call that has just set errno, or not.
@@ -155,7 +163,7 @@ Status copy_some_xattrs(int from, int to, bool (*is_wanted)(std::string_view nam
   each_xattr(from, [&](const std::string& name, std::string_view value) {
     if (!copied || !is_wanted(name)) return;
     const int done = ::fsetxattr(to, name.c_str(), value.data(), value.size(), 0);
-    copied = unless_of_disk(done, name);
+    if (done != 0 && is_of_disk(errno, to)) copied = fail_errno(name);
   });
   return copied;
 }

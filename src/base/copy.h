@@ -50,6 +50,8 @@ inline Status copy_attributes(int from, int to, const struct stat& attributes) {
 }
 // Whether an errno says that a disk is full, or broken.
 bool is_of_disk(int code);
+// The same of an attribute that a file was to have: ENOSPC also says that it takes no more of them.
+bool is_of_disk(int code, int file);
 // What a program may do beyond its caller, if a file has that.
 class FileCapabilities {
  public:

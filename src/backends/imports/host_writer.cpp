@@ -250,7 +250,7 @@ Result<mode_t> HostWriter::dress(const HostChange& change, int file) const {
     const auto had = change.had_xattrs.find(name);
     if (had != change.had_xattrs.end() && had->second == value) continue;
     const bool is_set = ::fsetxattr(file, name.c_str(), value.data(), value.size(), 0) == 0;
-    if (!is_set && is_of_disk(errno)) {
+    if (!is_set && is_of_disk(errno, file)) {
       return fail_errno(fmt::format("{}: {}", host_.shown(change.path), name));
     }
     if (!is_set && name == kAclNames.front()) mode &= ~static_cast<mode_t>(S_IRWXG);
