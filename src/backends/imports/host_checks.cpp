@@ -18,9 +18,12 @@ bool HostWriter::is_half_made(const HostChange& change, const FileState& now) co
          (now.mode & kPermissions) == (now.is_directory() ? kNewDirectory : kNewFile);
 }
 
-// Another name of the file went, or was replaced, by us.
+// Another name of the file went, or was replaced, by us, and nothing has happened to it since.
 bool HostWriter::is_untouched(const FileState& was, const FileState& now) const {
-  return is_unchanged(was, now) || (relinked_.contains(was.inode) && has_same_bytes(was, now));
+  if (is_unchanged(was, now)) return true;
+  const auto ours = relinked_.find(was.inode);
+  return ours != relinked_.end() && has_same_bytes(was, now) &&
+         ours->second.value_or(now.changed) == now.changed;
 }
 
 // What commits leave there keeps the directory that it is in; whatever else is in one that is to
@@ -82,7 +85,7 @@ Status HostWriter::check() {
     } else if (is_anothers_removal(change, was, written)) {
       changed.insert(change.path);
     } else if (!is_unchanged(was, now)) {
-      relinked_.insert(was.inode);
+      relinked_[was.inode] = {};
     }
   }
   bool has_begun = !relinked_.empty();  // another write() of the same changes, which was cut short

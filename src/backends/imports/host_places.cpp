@@ -3,6 +3,7 @@
 // path and the change of it others may write it, or put something else there: what goes is moved
 // out of its place first, looked at there, and put back where it is not what was to go.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -10,6 +11,7 @@
 
 #include "backends/imports/host_writer.h"
 #include "base/log.h"
+#include "base/nanoseconds.h"
 #include "base/permissions.h"
 
 namespace agentfs::imports {
@@ -48,13 +50,20 @@ Status HostWriter::check_again(const Item& item) const {
 // directory is called by then; `back`: with RENAME_EXCHANGE what has its place comes out of it
 // again.
 Status HostWriter::let_go(const Item& item, std::string& away, const HostDirectory::Place& there,
-                          const HostDirectory::Place& place, unsigned back) const {
+                          const HostDirectory::Place& place, unsigned back) {
   const std::string& path = item.change->path;
   const auto now = host_.look(away);
   const bool is_same = now && has_same_bytes(item.now, *now) &&
                        (item.now.mode & kPermissions) == (now->mode & kPermissions);
   if (is_same) {
+    const UniqueFd its(
+        ::openat(there.directory.get(), there.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     const bool is_gone = ::unlinkat(there.directory.get(), there.name.c_str(), 0) == 0;
+    struct stat left{};  // for its other names
+    const bool is_known = is_gone && its && ::fstat(its.get(), &left) == 0;
+    if (is_known && left.st_ino == item.now.inode) {
+      relinked_[left.st_ino] = nanoseconds_of(left.st_ctim);
+    }
     if (!is_gone) log::warning("{}", fail_errno(host_.shown(away)).error().message);
     if (is_gone) away.clear();
     return ok();
@@ -80,7 +89,7 @@ Status HostWriter::remove(Item& item) {
   TRY(check_again(item));
   const std::string& path = item.change->path;
   const HostDirectory::Place place = TRY(host_.place(path));
-  relinked_.insert(item.now.inode);
+  relinked_[item.now.inode] = {};
   if (!item.now.is_directory()) {
     const HostDirectory::Place away = TRY(host_.place(item.away));
     if (rename_with(place, away, RENAME_NOREPLACE) == 0) {
@@ -99,7 +108,7 @@ Status HostWriter::put_over(Item& item, const HostDirectory::Place& from,
                             const HostDirectory::Place& place) {
   const std::string& path = item.change->path;
   TRY(check_again(item));
-  relinked_.insert(item.now.inode);
+  relinked_[item.now.inode] = {};
   if (rename_with(from, place, RENAME_EXCHANGE) == 0) {
     return let_go(item, item.temporary, from, place, RENAME_EXCHANGE);
   }
@@ -118,7 +127,7 @@ Status HostWriter::put_in_place(Item& item, const HostDirectory::Place& place) {
                 host_.shown(item.change->path));
   }
   item.temporary.clear();
-  relinked_.insert(item.now.inode);
+  relinked_[item.now.inode] = {};
   return ok();
 }
 

@@ -232,7 +232,7 @@ Status HostWriter::put(Item& item) {
   } else if (!item.now.is_directory()) {
     TRY(check_again(item));
   }
-  relinked_.insert(item.now.inode);
+  relinked_[item.now.inode] = {};
   return closes(change) ? ok() : set_mode(item);
 }
 

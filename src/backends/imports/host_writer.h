@@ -60,7 +60,7 @@ class HostWriter {
   Status fill(const HostChange& change, const FileState& now, int file) const;
   Status note_staged(Item& item, int file) const;
   Status let_go(const Item& item, std::string& away, const HostDirectory::Place& there,
-                const HostDirectory::Place& place, unsigned back) const;
+                const HostDirectory::Place& place, unsigned back);
   Status remove(Item& item);
   Status put_over(Item& item, const HostDirectory::Place& from, const HostDirectory::Place& place);
   Status put_in_place(Item& item, const HostDirectory::Place& place);
@@ -81,8 +81,10 @@ class HostWriter {
   const ImportRecords& records_;
   const HostDirectory& host_;
   const std::vector<HostChange>& changes_;
-  std::vector<Item> items_;           // what is left to be done, ordered by path
-  std::set<std::uint64_t> relinked_;  // inodes that have lost a name by this, or got permissions
+  std::vector<Item> items_;  // what is left to be done, ordered by path
+  // Inodes that have lost a name by this, or got permissions; and when, in nanoseconds, where that
+  // was the last that happened to them.
+  std::map<std::uint64_t, std::optional<std::int64_t>> relinked_;
   std::vector<std::string> left_;
   std::vector<std::string> made_;  // paths, by apply()
   bool intent_ = false;

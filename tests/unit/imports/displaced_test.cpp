@@ -2,6 +2,7 @@
 // What others save in a directory of the host in the instant in which a write() changes places
 // there: renameat2(2) of this program tells a test when.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,6 +106,26 @@ TEST_CASE("What is saved before its place is changed is there, and nothing besid
   CHECK_FALSE(it.store->write(it.id, {change}));
   CHECK(text_of(it.host + "/a") == "somebody's\n");
   CHECK(left_behind(it).empty());
+}
+
+TEST_CASE("What is set on a file whose other name was replaced before stays, and stops the write") {
+  Imported it;
+  put(it.host + "/a", "theirs\n");
+  fs::create_hard_link(it.host + "/a", it.host + "/z");
+  put(it.host + "/m", "theirs\n");
+  must(it.store->record(it.id, must(it.store->drift(it.id, true))));
+  const bool is_set = GENERATE(false, true);
+  // After the first name, which is a's, the next is m's.
+  next_rename.after = [&] {
+    next_rename.after = [&] {
+      if (is_set) REQUIRE(::chmod((it.host + "/z").c_str(), 0666) == 0);
+      if (is_set) REQUIRE(::chmod((it.host + "/z").c_str(), 0644) == 0);
+    };
+  };
+  const auto done = it.store->write(
+      it.id, {it.file("a", "ours\n"), it.file("m", "ours\n"), it.file("z", "ours\n")});
+  CHECK(done.has_value() == !is_set);
+  CHECK(text_of(it.host + "/z") == (is_set ? "theirs\n" : "ours\n"));
 }
 
 TEST_CASE("What was saved and moved away by a write that a crash cut short is back") {
