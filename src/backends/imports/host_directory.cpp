@@ -21,6 +21,12 @@
 #include "base/text.h"
 
 namespace agentfs::imports {
+
+std::uint32_t kind_of_disk(int file) {
+  struct statfs disk{};
+  return ::fstatfs(file, &disk) == 0 ? static_cast<std::uint32_t>(disk.f_type) : 0;
+}
+
 namespace {
 
 bool is_recorded(mode_t mode) {
@@ -31,12 +37,6 @@ bool is_absent(int code) { return code == ENOENT || code == ENOTDIR || code == E
 
 std::string joined(const std::string& directory, std::string_view name) {
   return directory.empty() ? std::string(name) : fmt::format("{}/{}", directory, name);
-}
-
-// Its magic number; 0: not to be had.
-std::uint32_t kind_of_disk(int fd) {
-  struct statfs disk{};
-  return ::fstatfs(fd, &disk) == 0 ? static_cast<std::uint32_t>(disk.f_type) : 0;
 }
 
 // What is made of an image's file once it is changed has its number on an overlay, and its own

@@ -17,6 +17,9 @@
 
 namespace agentfs::imports {
 
+// The magic number of the disk that an open file is on; 0: not to be had.
+std::uint32_t kind_of_disk(int file);
+
 // Threads: all. Paths are relative; "" is the directory itself. No link is followed, in no part of
 // a path: a directory that was replaced by a link is not what was recorded (ELOOP).
 class HostDirectory {

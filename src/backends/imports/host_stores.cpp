@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,18 +24,13 @@ constexpr std::int64_t kWrittenBack = 120 * kNanoseconds;
 // Of the coarsest disks, which know no parts of a second.
 constexpr std::int64_t kCoarsest = 2 * kNanoseconds;
 
-// The pages of a file on an overlay are those of the one that it is made of, which this does not
-// reach.
-bool reaches_pages(int file) {
-  struct statfs disk{};
-  return ::fstatfs(file, &disk) != 0 || disk.f_type != OVERLAYFS_SUPER_MAGIC;
-}
-
+// The pages of a file on an overlay are those of the one that it is made of, which
+// sync_file_range(2) does not reach.
 void write_back(const HostDirectory& host, const std::vector<std::string>& paths, unsigned how) {
   for (const std::string& path : paths) {
     const auto file = host.open(path, O_RDONLY);
     if (!file) continue;
-    if (reaches_pages(file->get())) {
+    if (kind_of_disk(file->get()) != OVERLAYFS_SUPER_MAGIC) {
       (void)::sync_file_range(file->get(), 0, 0, how);
     } else if (how == SYNC_FILE_RANGE_WRITE_AND_WAIT) {
       (void)::fdatasync(file->get());
