@@ -355,7 +355,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   if (has_root && !is_there(kernel_, caller, root)) {
     return fail(ENOENT, "{}: has gone since this began, and nothing was restored", root);
   }
-  const StoredOrder stored = TRY(store_restore(kernel_, caller, steps));
+  StoredOrder stored = TRY(store_restore(kernel_, caller, steps));
   RestoreCourse course{.reached = [&](auto done) { stored.add(RestoreOrder::reached_line(done)); }};
   TRY(kernel_.paths().restore(with_groups(kernel_, caller), steps, course));
   return told_of(returns, whole, !above.empty(), note) + note_of_left(course);

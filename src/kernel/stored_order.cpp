@@ -47,10 +47,10 @@ Result<StoredOrder> StoredOrder::note(const std::string& directory, std::string_
   return order;
 }
 
-void StoredOrder::add(std::string_view text) const {
+void StoredOrder::add(std::string_view text) {
   if (file_.empty()) return;
-  const UniqueFd file(::open(file_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-  if (file) (void)file::write_all(file.get(), text);
+  if (!end_) end_ = UniqueFd(::open(file_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (end_) (void)file::write_all(end_.get(), text);
 }
 
 StoredOrder::~StoredOrder() {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace agentfs {
 
@@ -19,15 +20,17 @@ class StoredOrder {
   static Result<StoredOrder> begin(const std::string& directory, std::string_view text);
   // Quick: it outlives a kill, not a power cut.
   static Result<StoredOrder> note(const std::string& directory, std::string_view text);
-  StoredOrder(StoredOrder&& other) noexcept : file_(std::exchange(other.file_, {})) {}
+  StoredOrder(StoredOrder&& other) noexcept
+      : file_(std::exchange(other.file_, {})), end_(std::move(other.end_)) {}
   StoredOrder& operator=(StoredOrder&&) = delete;
   ~StoredOrder();
   // Adds to the text, quickly as note(). Where the disk takes no more, it is as if nothing was.
-  void add(std::string_view text) const;
+  void add(std::string_view text);
 
  private:
   explicit StoredOrder(std::string file) : file_(std::move(file)) {}
   std::string file_{};
+  UniqueFd end_{};  // where add() writes
 };
 
 // Those that a crash left.
