@@ -255,5 +255,43 @@ TEST_CASE("a command has its user's rights and no others") {
   }
 }
 
+TEST_CASE("a command without a sandbox cannot end its supervisor where its user is another") {
+  Harness harness;
+  if (::geteuid() != 0) {
+    WARN("SKIPPED: only a daemon of root runs commands as others");
+    return;
+  }
+  const std::string tries =
+      "for signal in KILL STOP TERM; do kill -$signal $PPID 2>/dev/null && echo reached; done; "
+      "cat /proc/$PPID/environ >/dev/null 2>&1 && echo read; "
+      "setsid sleep 1000 & grep -c . /proc/$PPID/status >/dev/null && echo there";
+  ExecRequest request = harness.request(tries);
+  request.user = ExecUser{54'321, 54'321, {}};
+  request.sandbox = false;
+  request.cwd = "/";
+  const ExecReply reply = harness.reply(request);
+  CHECK(reply.output == "there\n");
+  CHECK(reply.exit_code == 0);
+  CHECK(eventually([] { return !has_children(); }));
+}
+
+TEST_CASE("a command without a sandbox starts where its user may go and nowhere else") {
+  Harness harness;
+  ExecRequest request = harness.request("pwd");
+  request.sandbox = false;
+  request.cwd = harness.directory + "/missing";
+  const auto missing = harness.start(request).get();
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().code == ENOENT);
+  if (::geteuid() != 0) return;
+  request.cwd = harness.directory;  // 0700
+  request.user = ExecUser{54'321, 54'321, {}};
+  REQUIRE(::chmod(harness.directory.c_str(), 0700) == 0);
+  const auto closed = harness.start(request).get();
+  REQUIRE_FALSE(closed);
+  CHECK(closed.error().code == EACCES);
+  CHECK_THAT(closed.error().message, has("cannot be entered"));
+}
+
 }  // namespace
 }  // namespace agentfs

@@ -2,6 +2,7 @@
 // A driver, a directory it may write to, and one call that runs a command to its end.
 #pragma once
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -39,6 +40,11 @@ inline bool sandbox_works() {
 inline bool limits_by_cgroup() {
   static const bool there = probe_sandbox(kProgram).checks.back().ok;
   return there;
+}
+
+inline bool has_children() {
+  siginfo_t info{};
+  return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 #define NEEDS_SANDBOX()                                                    \

@@ -33,11 +33,6 @@ std::size_t command_groups() {
   return count;
 }
 
-bool has_children() {
-  siginfo_t info{};
-  return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
-}
-
 TEST_CASE("output of both streams and the exit status come back", "[ordinary]") {
   NEEDS_SANDBOX();
   Harness harness;

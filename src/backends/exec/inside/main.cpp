@@ -5,7 +5,7 @@
 //                                                       one is asked for, becomes the user, runs
 //                                                       bubblewrap
 //   agentfs-sandbox inside                              first process in there: confines and runs
-//   agentfs-sandbox plain PARENT                        the same, runs without a sandbox
+//   agentfs-sandbox plain PARENT                        joins its cgroups, runs without a sandbox
 //   agentfs-sandbox landlock                            prints the version of the kernel's Landlock
 //
 // PARENT is the process that must still be there. inside/protocol.h has the descriptors.
@@ -56,8 +56,6 @@ void follow_parent_into_death(const char* parent, int signal_number) {
   close_above(kSpecFd);
   const Spec spec = read_spec();
   join_groups(spec);
-  become_user(spec);
-  follow_parent_into_death(parent, SIGTERM);
   supervise(spec, Confinement::none);
 }
 

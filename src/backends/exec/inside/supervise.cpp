@@ -19,6 +19,7 @@
 #include "backends/exec/inside/landlock.h"
 #include "backends/exec/inside/overlay.h"
 #include "backends/exec/inside/seccomp.h"
+#include "backends/exec/inside/user.h"
 
 namespace agentfs::exec {
 namespace {
@@ -60,10 +61,22 @@ void reset_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+void enter_directory(const Spec& spec) {
+  if (::chdir(spec.directory.c_str()) == 0) return;
+  const int code = errno;
+  fail_with("cwd: cannot be entered (" + spec.directory + ": " + std::strerror(code) +
+                "); a directory the command can see would do",
+            code);
+}
+
 [[noreturn]] void become_command(const Spec& spec, Confinement confinement) {
+  // In a sandbox it has been done. Without one the supervisor stays who it is, so that the command
+  // of another user cannot end it and leave what it has started to nobody.
+  if (confinement == Confinement::none) become_user(spec);
   ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   ::setsid();
+  enter_directory(spec);
   offer_to_out_of_memory_killer();
   std::vector<char*> environment;
   for (const std::string& text : spec.environment) {
@@ -168,12 +181,6 @@ void supervise(const Spec& spec, Confinement confinement) {
   ::sigprocmask(SIG_BLOCK, &awaited, nullptr);
   check_overlay(spec);
   wait_for_go();
-  if (::chdir(spec.directory.c_str()) != 0) {
-    const int code = errno;
-    fail_with("cwd: cannot be entered (" + spec.directory + ": " + std::strerror(code) +
-                  "); a directory the command can see would do",
-              code);
-  }
   // /proc/1/fd/3 must not be openable by the command, which has the same user id.
   if (sandbox) ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   const pid_t command = ::fork();
