@@ -12,7 +12,8 @@ Status ForestDisk::refuse(const ForestNode& node) const {
   const int code = node.tree->refusal;
   if (code == EROFS)
     return fail(code, "a snapshot, which nobody can change; a fork of it, or a copy, can be");
-  if (code != 0) return fail(code, "a state before the last rollback; look the path up again");
+  if (code != 0)
+    return fail(code, "a state that a rollback or a removal has ended; look the path up again");
   return ok();
 }
 
