@@ -24,7 +24,7 @@ std::optional<int> own_cpu() {
 
 AwayFrom::AwayFrom(std::optional<int> cpu) {
   const auto all = cpu ? allowed() : std::nullopt;
-  if (!all || *cpu < 0 || *cpu >= CPU_SETSIZE) return;
+  if (!all) return;
   cpu_set_t others = *all;
   CPU_CLR(*cpu, &others);
   if (CPU_COUNT(&others) == 0 || ::sched_setaffinity(0, sizeof others, &others) != 0) return;

@@ -40,19 +40,19 @@ struct RestoreStep {
   std::int64_t modified = 0;  // mtime, nanoseconds
   std::string target{};       // of a symbolic link
   Xattrs xattrs{};            // of what has no content in the past
-  std::string other{};        // a step before it, of whose file this is one more name: what comes
-  PastName content{};         // after is for where that one is no more
-                              // number 0: an empty file, or one whose bytes are elsewhere:
+  // A step before it, of whose file this is one more name; where that one is no more, what follows.
+  std::string other{};
+  PastName content{};  // number 0: an empty file, or one whose bytes are elsewhere:
   std::function<Result<std::unique_ptr<TreeFile>>()> bytes{};
   bool is_again = false;  // a directory that is there gets these attributes, too
   // Nothing had the name when this was planned: what others have given it since stays. Of no
   // directory.
   bool is_missing = false;
-  bool is_resumed = false;  // by a start: what came back before may be there
 };
 
 // How a restore goes.
 struct RestoreCourse {
+  bool is_resumed = false;                     // by a start: what came back before may be there
   std::function<void(std::size_t)> reached{};  // after each step: how many are done
   std::vector<std::string> left{};             // paths that others have given something meanwhile
 };

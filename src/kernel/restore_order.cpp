@@ -69,10 +69,10 @@ Status resume(Kernel& kernel, std::string_view text) {
   std::vector<RestoreStep> left;
   for (std::size_t i = 0; i < order.steps.size(); ++i) {
     RestoreStep& step = order.steps[i];
-    step.is_resumed = true;
     if (!is_done(kernel, step, i < order.reached)) left.push_back(std::move(step));
   }
-  return kernel.paths().restore(caller, left);
+  RestoreCourse course{.is_resumed = true};
+  return kernel.paths().restore(caller, left, course);
 }
 
 }  // namespace

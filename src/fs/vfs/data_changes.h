@@ -38,7 +38,7 @@ class DataChanges {
   Status rewrite(const std::string& path, const Text& text);
   // Before the first step of a restore: whether there is a directory, or nothing, wherever one is
   // to be. No link is followed, which would lead to what is not restored. ENOTDIR.
-  Status begin_restore(const std::vector<RestoreStep>& steps);
+  Status begin_restore(const std::vector<RestoreStep>& steps, bool is_resumed);
   // One step of a restore, by temporary file and rename. False: others have the name by now.
   Result<bool> restore(const RestoreStep& step, const PastStore& past);
   // Those that it made, where nothing came into them; how many of them were steps of a restore.
@@ -128,6 +128,7 @@ class DataChanges {
   std::vector<std::pair<NodeRef, RestoreStep>> finishing_;
   // Of a restore, what came back at the paths at which files of several names do first.
   std::map<std::string, NodeRef> firsts_;
+  bool is_resumed_ = false;  // the restore, by a start
 };
 
 }  // namespace agentfs::vfs

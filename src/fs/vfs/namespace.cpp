@@ -235,7 +235,7 @@ Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>&
   if (parts_->past == nullptr) return fail(ENOTSUP, "history: nothing is kept here");
   LocalRequest request(caller);
   DataChanges changes(request, parts_->context, parts_->root);
-  TRY(changes.begin_restore(steps));
+  TRY(changes.begin_restore(steps, course.is_resumed));
   Status done = ok();
   std::size_t restored = 0;
   for (const RestoreStep& step : steps) {

@@ -113,7 +113,8 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
 
 }  // namespace
 
-Status DataChanges::begin_restore(const std::vector<RestoreStep>& steps) {
+Status DataChanges::begin_restore(const std::vector<RestoreStep>& steps, bool is_resumed) {
+  is_resumed_ = is_resumed;
   std::set<std::string_view> directories;
   for (const RestoreStep& step : steps) {
     if (!step.other.empty()) firsts_.try_emplace(step.other);
@@ -172,7 +173,7 @@ Result<bool> DataChanges::restore(const RestoreStep& step, const PastStore& past
 NodeRef DataChanges::first_of(const RestoreStep& step) {
   const auto known = firsts_.find(step.other);
   if (known != firsts_.end() && known->second != nullptr) return known->second;
-  if (!step.is_resumed) return nullptr;
+  if (!is_resumed_) return nullptr;
   const auto there = walk(request_, context_, root_, step.other);
   if (!there) return nullptr;
   const auto its = there->node->attributes(request_);
