@@ -111,6 +111,44 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
   return set_xattrs(request, step.xattrs, node);
 }
 
+// The bits of the mode for the group are what an access list allows at most: without that, they
+// would be the group's own.
+Status close_to_group(Request& request, Node& node, SetAttributes& wanted) {
+  wanted.values.st_mode &= ~mode_t{S_IRWXG};
+  SetAttributes mode{.which = SetAttributes::mode};
+  mode.values.st_mode = wanted.values.st_mode;
+  const auto set = node.set_attributes(request, nullptr, mode);
+  return set ? ok() : Status(std::unexpected(set.error()));
+}
+
+// As much as can be; the first error.
+Status finish_directory(Request& request, Node& node, const RestoreStep& step) {
+  constexpr const char* kAccess = kAclNames[0];
+  Status first = ok();
+  const auto note = [&](Status done) {
+    if (!done && first) first = std::move(done);
+    return first.has_value();
+  };
+  SetAttributes wanted = attributes_of(step);
+  Xattrs others = step.xattrs;
+  const auto list = others.extract(kAccess);
+  if (list.empty() && node.get_xattr(request, kAccess)) {
+    SetAttributes closed = wanted;
+    TRY(close_to_group(request, node, closed));
+  }
+  note(drop_inherited_acls(request, step.xattrs, node));
+  note(set_xattrs(request, others, node));
+  if (!list.empty()) {
+    const Status set = set_xattrs(request, {{list.key(), list.mapped()}}, node);
+    const bool is_listed = set && node.get_xattr(request, kAccess).has_value();
+    if (!is_listed) note(close_to_group(request, node, wanted));
+    note(set);
+  }
+  const auto set = node.set_attributes(request, nullptr, wanted);
+  if (!set) note(std::unexpected(set.error()));
+  return first;
+}
+
 }  // namespace
 
 Status DataChanges::begin_restore(const std::vector<RestoreStep>& steps, bool is_resumed) {
@@ -216,7 +254,6 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   const bool is_there = there && there->node->type() == S_IFDIR;
   if (is_there && (ours == nullptr || ours->real() != nullptr)) {
     if (!step.is_again) return ok();
-    TRY(drop_inherited_acls(request_, {}, *there->node));
     seen_.push_back({TreeEvent::Kind::attributes, step.path, S_IFDIR});
     made_.push_back({.node = there->node});  // who works in it keeps its name
     finishing_.emplace_back(there->node, step);
@@ -236,9 +273,7 @@ Status DataChanges::finish_restore() {
     if (!done && first) first = std::move(done);
   };
   for (auto at = finishing_.rbegin(); at != finishing_.rend(); ++at) {
-    note(set_xattrs(request_, at->second.xattrs, *at->first));
-    const auto set = at->first->set_attributes(request_, nullptr, attributes_of(at->second));
-    if (!set) note(std::unexpected(set.error()));
+    note(finish_directory(request_, *at->first, at->second));
   }
   finishing_.clear();
   return first;
