@@ -92,7 +92,9 @@ Growth growth_of(const Returns& returns) {
   for (const Return& one : returns) {
     Growth::Amount more{.bytes = 0, .inodes = one.other.empty() ? 1 : 0};
     if (one.has_bytes()) more.bytes += static_cast<std::int64_t>(one.whole->held);
-    if (one.whole->type == FileVersion::Type::directory) more.bytes += whole_blocks(1);
+    if (one.whole->type == FileVersion::Type::directory) {
+      more.bytes += whole_blocks(one.whole->xattrs.empty() ? 1 : kBlock + 1);
+    }
     growth.add(one.whole->uid, more);
   }
   return growth;
@@ -300,12 +302,24 @@ Forgetting forgetting_of(const History& history, const Versions& versions) {
   return which;
 }
 
-std::string told_of(const Returns& returns, const std::string& whole, bool with_directories,
-                    std::string_view note) {
-  std::string what = fmt::format("{} paths at and below {}", returns.size(), whole);
+// Several steps are on the disk before the order for them is gone.
+Result<RestoreCourse> carry_out(const Kernel& kernel, const Caller& caller,
+                                const std::vector<RestoreStep>& steps) {
+  StoredOrder order = TRY(store_restore(kernel, caller, steps));
+  RestoreCourse course{.reached = [&](auto done) { order.add(RestoreOrder::reached_line(done)); }};
+  TRY(kernel.paths().restore(with_groups(kernel, caller), steps, course));
+  course.reached = nullptr;
+  if (steps.size() > 1) TRY(kernel.parts().past->sync_all());
+  return course;
+}
+
+std::string told_of(const Returns& returns, std::size_t left, const std::string& whole,
+                    bool with_directories) {
+  if (left >= returns.size()) return "";
+  std::string what = fmt::format("{} paths at and below {}", returns.size() - left, whole);
   if (returns.size() == 1) what = fmt::format("{} from {:06}", whole, returns[0].whole->number);
-  return fmt::format("restored {}{}\n{}", what,
-                     with_directories ? ", and the directories it was in" : "", note);
+  return fmt::format("restored {}{}\n", what,
+                     with_directories ? ", and the directories it was in" : "");
 }
 
 }  // namespace
@@ -355,10 +369,8 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   if (has_root && !is_there(kernel_, caller, root)) {
     return fail(ENOENT, "{}: has gone since this began, and nothing was restored", root);
   }
-  StoredOrder stored = TRY(store_restore(kernel_, caller, steps));
-  RestoreCourse course{.reached = [&](auto done) { stored.add(RestoreOrder::reached_line(done)); }};
-  TRY(kernel_.paths().restore(with_groups(kernel_, caller), steps, course));
-  return told_of(returns, whole, !above.empty(), note) + note_of_left(course);
+  const RestoreCourse course = TRY(carry_out(kernel_, caller, steps));
+  return told_of(returns, course.left.size(), whole, !above.empty()) + note + note_of_left(course);
 }
 
 Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::string& root,

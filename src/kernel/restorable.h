@@ -2,6 +2,7 @@
 // What of the trash has a way back to where it was.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,21 @@ Result<std::string> path_below(const std::string& root, const std::string& path)
 
 // Of a directory .agentfs, which is always found, whether it is a user's own.
 bool is_there(const Kernel& kernel, const Caller& caller, const std::string& path);
+
+// Where something that is no directory is in the way of what comes back. Each path is looked at
+// once.
+class Obstacles {
+ public:
+  explicit Obstacles(const Kernel& kernel) : kernel_(kernel) {}
+  bool is_at(const std::string& path);
+  // The first of the paths above `path` that has one; those of fewer than `top` characters have
+  // none. "": the way is free.
+  std::string above(const std::string& path, std::size_t top);
+
+ private:
+  const Kernel& kernel_;
+  std::map<std::string, bool, std::less<>> known_{};
+};
 
 struct Returning {
   std::vector<FileVersionRef> versions{};

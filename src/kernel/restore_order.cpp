@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/restore_order.h"
 
-#include <algorithm>
+#include <fcntl.h>
 
+#include <algorithm>
+#include <set>
+
+#include "base/copy.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
 #include "base/permissions.h"
 #include "base/text.h"
 #include "kernel/kernel.h"
+#include "kernel/restorable.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
@@ -63,25 +69,73 @@ bool is_done(const Kernel& kernel, const RestoreStep& step, bool had_come) {
   return is_as_kept && (its.st_mode & kPermissions) == (step.mode & kPermissions);
 }
 
+// Of a file that looks as it was kept. One of which nothing is kept any more stays.
+bool has_its_bytes(const Kernel& kernel, const RestoreStep& step) {
+  if (!S_ISREG(step.mode) || step.content.number == 0) return true;
+  const auto there = find_in_mount(kernel, step.path);
+  const auto kept = kernel.parts().past->open(step.content);
+  if (!there || !kept) return true;
+  const auto now = there->store->open(*there->entry.node, O_RDONLY, TreeCaller{});
+  return !now || same_bytes(kept->get(), (*now)->descriptor()).value_or(true);
+}
+
+// What a power cut has emptied comes once more, with its further names. What does not look so is
+// somebody's by now.
+void take_lost(const Kernel& kernel, std::vector<RestoreStep>& steps,
+               std::vector<RestoreStep>& left) {
+  std::set<std::string> lost;
+  for (RestoreStep& step : steps) {
+    if (!is_done(kernel, step, false)) {
+      left.push_back(std::move(step));
+    } else if (lost.contains(step.other) || !has_its_bytes(kernel, step)) {
+      lost.insert(step.path);
+      step.is_missing = false;
+      left.push_back(std::move(step));
+    }
+  }
+}
+
+// Somebody has given the place of a directory to something else.
+void leave_out_the_blocked(const Kernel& kernel, std::vector<RestoreStep>& steps) {
+  Obstacles obstacles(kernel);
+  std::erase_if(steps, [&](const RestoreStep& step) {
+    std::string obstacle = obstacles.above(step.path, 1);
+    if (S_ISDIR(step.mode) && obstacles.is_at(step.path)) obstacle = step.path;
+    if (obstacle.empty()) return false;
+    log::warning("restore: {} stays in the trash, since {} is no directory now",
+                 text::shown(step.path), text::shown(obstacle));
+    return true;
+  });
+}
+
 Status resume(Kernel& kernel, std::string_view text) {
   RestoreOrder order = TRY(RestoreOrder::parse(text));
   const Caller caller = order.by.caller(kernel);
   std::vector<RestoreStep> left;
-  for (std::size_t i = 0; i < order.steps.size(); ++i) {
-    RestoreStep& step = order.steps[i];
-    if (!is_done(kernel, step, i < order.reached)) left.push_back(std::move(step));
+  if (order.boot != this_boot()) {
+    take_lost(kernel, order.steps, left);
+  } else {
+    for (std::size_t i = 0; i < order.steps.size(); ++i) {
+      RestoreStep& step = order.steps[i];
+      if (!is_done(kernel, step, i < order.reached)) left.push_back(std::move(step));
+    }
   }
+  leave_out_the_blocked(kernel, left);
   RestoreCourse course{.is_resumed = true};
   return kernel.paths().restore(caller, left, course);
 }
 
 }  // namespace
 
+std::string this_boot() {
+  return std::string(text::trim(file::read("/proc/sys/kernel/random/boot_id").value_or("")));
+}
+
 std::string RestoreOrder::text() const {
   json::Array all;
   for (const RestoreStep& step : steps) all.push_back(value_of(step));
   json::Value value;
-  value.set("steps", std::move(all));
+  value.set("steps", std::move(all)).set("boot", boot);
   by.write(value);
   return json::dump(value) + "\n";
 }
@@ -93,7 +147,7 @@ Result<RestoreOrder> RestoreOrder::parse(std::string_view text) {
   const json::Value value = TRY(json::parse(text.substr(0, end)));
   const json::Array* const steps = value["steps"].array();
   if (steps == nullptr) return fail(EBADMSG, "a restore without steps");
-  RestoreOrder order{.by = StoredCaller::read(value)};
+  RestoreOrder order{.by = StoredCaller::read(value), .boot = std::string(value["boot"].text())};
   for (const json::Value& step : *steps) order.steps.push_back(step_of(step));
   std::string_view reached = text.substr(end);
   reached =

@@ -14,11 +14,16 @@ namespace agentfs {
 
 class Kernel;
 
+// The run of the host's kernel.
+std::string this_boot();
+
 // STATE/restores/<name>: what a crash cuts short the next start ends. A value: a line of JSON, and
 // after it, for each step that is done, a line with how many are.
 struct RestoreOrder {
   std::vector<RestoreStep> steps{};
   StoredCaller by{};
+  // Another one may have lost the bytes of what came back, and kept its looks.
+  std::string boot = this_boot();
   std::size_t reached = 0;  // steps that were done
 
   std::string text() const;  // the first line

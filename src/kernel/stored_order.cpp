@@ -48,9 +48,10 @@ Result<StoredOrder> StoredOrder::note(const std::string& directory, std::string_
 }
 
 void StoredOrder::add(std::string_view text) {
-  if (file_.empty()) return;
+  if (file_.empty() || is_full_) return;
   if (!end_) end_ = UniqueFd(::open(file_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-  if (end_) (void)file::write_all(end_.get(), text);
+  // Behind a part of it no other may come.
+  is_full_ = !end_ || !file::write_all(end_.get(), text);
 }
 
 StoredOrder::~StoredOrder() {

@@ -21,16 +21,20 @@ class StoredOrder {
   // Quick: it outlives a kill, not a power cut.
   static Result<StoredOrder> note(const std::string& directory, std::string_view text);
   StoredOrder(StoredOrder&& other) noexcept
-      : file_(std::exchange(other.file_, {})), end_(std::move(other.end_)) {}
+      : file_(std::exchange(other.file_, {})),
+        end_(std::move(other.end_)),
+        is_full_(other.is_full_) {}
   StoredOrder& operator=(StoredOrder&&) = delete;
   ~StoredOrder();
-  // Adds to the text, quickly as note(). Where the disk takes no more, it is as if nothing was.
+  // Adds to the text, quickly as note(). Where the disk takes no more, this may have its
+  // beginning, and nothing comes after it.
   void add(std::string_view text);
 
  private:
   explicit StoredOrder(std::string file) : file_(std::move(file)) {}
   std::string file_{};
   UniqueFd end_{};  // where add() writes
+  bool is_full_ = false;
 };
 
 // Those that a crash left.

@@ -100,5 +100,27 @@ TEST_CASE("What had come back before a crash is its user's by then") {
   CHECK_FALSE(file::exists(place + "/order"));
 }
 
+TEST_CASE("A start brings back what has a way, and finishes the directories above") {
+  TreeWorld world;
+  vfs::Request& request = world.request();
+  REQUIRE(world.get("/workspaces/site")->make_directory(request, "d", 0700));
+  REQUIRE(world.files().write(request.caller(), kDirectory + "/sub", "a file by now"));
+  RestoreOrder order;
+  order.steps = {{.path = kDirectory, .mode = S_IFDIR | 0750, .is_again = true},
+                 {.path = kDirectory + "/a", .mode = S_IFREG | 0644},
+                 {.path = kDirectory + "/sub", .mode = S_IFDIR | 0755},
+                 {.path = kDirectory + "/sub/b", .mode = S_IFREG | 0644},
+                 {.path = kDirectory + "/z", .mode = S_IFREG | 0644}};
+  order.by = StoredCaller::of(request.caller());
+  const std::string place = world.kernel().parts().state + "/restores";
+  REQUIRE(file::make_directories(place, 0700));
+  REQUIRE(file::replace(place + "/order", order.text(), 0600));
+  resume_restores(world.kernel());
+  CHECK((world.find(kDirectory)->attributes.st_mode & 07777U) == 0750);
+  CHECK(world.find(kDirectory + "/a"));
+  CHECK(world.find(kDirectory + "/z"));
+  CHECK(text_of(world, "sub") == "a file by now");
+}
+
 }  // namespace
 }  // namespace agentfs::test
