@@ -144,11 +144,13 @@ Status remove_acls(int file, const Xattrs& but) {
 
 bool is_of_disk(int code) { return Reserve::is_full(code) || code == EIO || code == EROFS; }
 
+// Of the blocks that a disk counts as free it keeps some from root, too (ext4); what it gives all
+// it gives root. Where attributes count as files (tmpfs), it may be these that are used up.
 bool is_of_disk(int code, int file) {
-  constexpr fsblkcnt_t kFull = 64;  // blocks that are free where no more is given
+  constexpr fsblkcnt_t kFull = 128;  // blocks or files that are free where no more is given
   struct statvfs disk{};
   if (code != ENOSPC || ::fstatvfs(file, &disk) != 0) return is_of_disk(code);
-  return (::geteuid() == 0 ? disk.f_bfree : disk.f_bavail) < kFull;
+  return disk.f_bavail < kFull || (disk.f_files != 0 && disk.f_favail < kFull);
 }
 
 namespace {

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """Workspaces made of a directory of the host: read where it lies, changed only by commit."""
+import contextlib
+import errno
 import mmap
 import os
 import shutil
@@ -196,17 +198,44 @@ def what_is_stored_through_a_mapping_on_an_overlay_is_a_change_there():
         run(["umount", "-l", merged])
 
 
-def attributes_that_a_file_there_has_no_room_for_stop_no_commit():
-    """ext4 says ENOSPC of them, however empty the disk is."""
-    image, top = TESTDIR / "small-blocks.img", HOST / "small-blocks"
+def fill(path):
+    """To the last block that root is given."""
+    with open(path, "wb") as file:
+        at, size = 0, 1 << 24
+        while size >= 1024:
+            try:
+                os.posix_fallocate(file.fileno(), at, size)
+                at += size
+            except OSError as error:
+                expect_eq(error.errno, errno.ENOSPC, "errno on a full disk")
+                size //= 2
+
+
+@contextlib.contextmanager
+def on_ext4(name, mebibytes, options=""):
+    """A directory that is a small ext4; None where none is to be had."""
+    image, top = TESTDIR / f"{name}.img", HOST / name
     top.mkdir()
     with open(image, "wb") as whole:
-        whole.truncate(16 << 20)
+        whole.truncate(mebibytes << 20)
     made = shutil.which("mkfs.ext4") and subprocess.run(
-        f"mkfs.ext4 -q -F -b 1024 -I 128 '{image}' && mount -o loop '{image}' '{top}'", shell=True, check=False)
+        f"mkfs.ext4 -q -F {options} '{image}' && mount -o loop '{image}' '{top}'", shell=True, check=False)
     if not made or made.returncode != 0:
-        return print("no ext4 on a loop device to be had here")
+        print("no ext4 on a loop device to be had here")
+        yield None
+        return
     try:
+        yield top
+    finally:
+        run(["umount", "-l", top])
+        os.unlink(image)
+
+
+def attributes_that_a_file_there_has_no_room_for_stop_no_commit():
+    """ext4 says ENOSPC of them, however empty the disk is."""
+    with on_ext4("small-blocks", 16, "-b 1024 -I 128") as top:
+        if not top:
+            return
         (top / "d").mkdir()
         for name in ("a", "b"):
             (top / "d" / name).write_text("theirs\n")
@@ -216,9 +245,27 @@ def attributes_that_a_file_there_has_no_room_for_stop_no_commit():
         os.setxattr(space / "a", "user.x", b"x" * 1500)
         ctl("attributed", "commit")
         expect_eq([(top / "d" / name).read_text() for name in ("a", "b")], ["ours\n", "ours\n"])
-        return shutil.rmtree(space)
-    finally:
-        run(["umount", "-l", top])
+        shutil.rmtree(space)
+
+
+def attributes_that_a_full_disk_takes_no_more_stop_a_commit():
+    """With blocks that ext4 counts as free, and gives nobody."""
+    with on_ext4("full", 300, "-b 4096") as top:
+        if not top:
+            return
+        (top / "d").mkdir()
+        (top / "d/b").write_text("")
+        (top / "d/b").chmod(0o644)
+        space = take(top / "d", "without-room")
+        (space / "b").chmod(0o700)
+        os.setxattr(space / "b", "user.big", b"x" * 1500)
+        fill(top / "ballast")
+        refused("ENOSPC", "without-room", "commit")
+        expect_eq((top / "d/b").stat().st_mode & 0o7777, 0o644, "the mode there")
+        (top / "ballast").unlink()
+        ctl("without-room", "commit")
+        expect_eq(os.getxattr(top / "d/b", "user.big"), b"x" * 1500, "what was set")
+        shutil.rmtree(space)
 
 
 def a_commit_that_cannot_be_noted_says_what_it_made():
@@ -1598,6 +1645,7 @@ main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mou
      commit_makes_the_directory_what_the_workspace_is,
      an_import_keeps_its_name_while_it_is_committed,
      attributes_that_a_file_there_has_no_room_for_stop_no_commit,
+     attributes_that_a_full_disk_takes_no_more_stop_a_commit,
      what_is_stored_through_a_mapping_on_an_overlay_is_a_change_there,
      a_commit_that_cannot_be_noted_says_what_it_made, what_was_removed_comes_back_also_after_a_commit,
      uncommit_takes_back_what_the_commit_wrote_and_nothing_else,

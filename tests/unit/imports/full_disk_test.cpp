@@ -20,7 +20,10 @@ namespace {
 
 enum class Call : int { none, xattr, owner, mode };
 Call failing = Call::none;
-bool has_room = false;
+// `kept`: blocks that are free, which the disk gives nobody. `blocks`: but no files, as a tmpfs
+// counts attributes, too.
+enum class Room : int { none, kept, blocks, all };
+Room room = Room::none;
 
 int answer(Call call, long done) noexcept {
   if (failing != call) return static_cast<int>(done);
@@ -33,6 +36,7 @@ int answer(Call call, long done) noexcept {
 
 using agentfs::test::answer;
 using agentfs::test::Call;
+using agentfs::test::Room;
 
 extern "C" int fsetxattr(int file, const char* name, const void* value, size_t size,
                          int flags) noexcept {
@@ -49,9 +53,13 @@ extern "C" int fstatvfs(int file, struct statvfs* disk) noexcept {
   struct statfs found{};
   if (::fstatfs(file, &found) != 0) return -1;
   *disk = {};
-  const bool is_full = agentfs::test::failing != Call::none && !agentfs::test::has_room;
-  disk->f_bfree = is_full ? 0 : found.f_bfree;
-  disk->f_bavail = is_full ? 0 : found.f_bavail;
+  const bool is_full = agentfs::test::failing != Call::none;
+  const Room room = is_full ? agentfs::test::room : Room::all;
+  const bool has_blocks = room == Room::blocks || room == Room::all;
+  disk->f_bfree = has_blocks ? found.f_bfree : room == Room::kept ? 4096 : 0;
+  disk->f_bavail = has_blocks ? found.f_bavail : 0;
+  disk->f_files = 4096;
+  disk->f_ffree = disk->f_favail = room == Room::blocks ? 0 : 4096;
   return 0;
 }
 
@@ -97,11 +105,12 @@ TEST_CASE("An attribute that there is no room for is no change that was made") {
   HostChange change = it.file("a", "ours\n");
   change.had_xattrs = {{"user.note", "theirs"}};
   change.xattrs = {{"user.note", "ours"}};
-  has_room = GENERATE(false, true);
+  room = GENERATE(Room::none, Room::kept, Room::blocks, Room::all);
+  CAPTURE(static_cast<int>(room));
   failing = Call::xattr;
   const auto written = it.store->write(it.id, {change});
   failing = Call::none;
-  REQUIRE(written.has_value() == std::exchange(has_room, false));
+  REQUIRE(written.has_value() == (std::exchange(room, Room::none) == Room::all));
   if (written) {
     CHECK(text_of(path) == "ours\n");
     return;
