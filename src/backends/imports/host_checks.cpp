@@ -23,7 +23,7 @@ bool HostWriter::is_untouched(const FileState& was, const FileState& now) const 
   if (is_unchanged(was, now)) return true;
   const auto ours = relinked_.find(was.inode);
   return ours != relinked_.end() && has_same_bytes(was, now) &&
-         ours->second.value_or(now.changed) == now.changed;
+         ours->second.changed.value_or(now.changed) == now.changed;
 }
 
 // What commits leave there keeps the directory that it is in; whatever else is in one that is to

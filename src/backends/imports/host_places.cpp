@@ -53,8 +53,10 @@ Status HostWriter::let_go(const Item& item, std::string& away, const HostDirecto
                           const HostDirectory::Place& place, unsigned back) {
   const std::string& path = item.change->path;
   const auto now = host_.look(away);
-  const bool is_same = now && has_same_bytes(item.now, *now) &&
-                       (item.now.mode & kPermissions) == (now->mode & kPermissions);
+  // A mode that we have given another name of the file is this one's, too.
+  const mode_t mode = relinked_[item.now.inode].mode.value_or(item.now.mode);
+  const bool is_same =
+      now && has_same_bytes(item.now, *now) && (mode & kPermissions) == (now->mode & kPermissions);
   if (is_same) {
     const UniqueFd its(
         ::openat(there.directory.get(), there.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
@@ -62,7 +64,7 @@ Status HostWriter::let_go(const Item& item, std::string& away, const HostDirecto
     struct stat left{};  // for its other names
     const bool is_known = is_gone && its && ::fstat(its.get(), &left) == 0;
     if (is_known && left.st_ino == item.now.inode) {
-      relinked_[left.st_ino] = nanoseconds_of(left.st_ctim);
+      relinked_[left.st_ino].changed = nanoseconds_of(left.st_ctim);
     }
     if (!is_gone) log::warning("{}", fail_errno(host_.shown(away)).error().message);
     if (is_gone) away.clear();
@@ -89,7 +91,7 @@ Status HostWriter::remove(Item& item) {
   TRY(check_again(item));
   const std::string& path = item.change->path;
   const HostDirectory::Place place = TRY(host_.place(path));
-  relinked_[item.now.inode] = {};
+  relinked_[item.now.inode].changed = {};
   if (!item.now.is_directory()) {
     const HostDirectory::Place away = TRY(host_.place(item.away));
     if (rename_with(place, away, RENAME_NOREPLACE) == 0) {
@@ -108,7 +110,7 @@ Status HostWriter::put_over(Item& item, const HostDirectory::Place& from,
                             const HostDirectory::Place& place) {
   const std::string& path = item.change->path;
   TRY(check_again(item));
-  relinked_[item.now.inode] = {};
+  relinked_[item.now.inode].changed = {};
   if (rename_with(from, place, RENAME_EXCHANGE) == 0) {
     return let_go(item, item.temporary, from, place, RENAME_EXCHANGE);
   }
@@ -127,7 +129,7 @@ Status HostWriter::put_in_place(Item& item, const HostDirectory::Place& place) {
                 host_.shown(item.change->path));
   }
   item.temporary.clear();
-  relinked_[item.now.inode] = {};
+  relinked_[item.now.inode].changed = {};
   return ok();
 }
 

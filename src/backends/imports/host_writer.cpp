@@ -232,7 +232,7 @@ Status HostWriter::put(Item& item) {
   } else if (!item.now.is_directory()) {
     TRY(check_again(item));
   }
-  relinked_[item.now.inode] = {};
+  relinked_[item.now.inode].changed = {};
   return closes(change) ? ok() : set_mode(item);
 }
 
@@ -282,7 +282,7 @@ Result<UniqueFd> HostWriter::take_new(Item& item, const HostDirectory::Place& pl
   return made;
 }
 
-Status HostWriter::set_mode(const Item& item) const {
+Status HostWriter::set_mode(const Item& item) {
   const HostChange& change = *item.change;
   const UniqueFd its = TRY(host_.open(change.path, O_PATH));
   struct stat found{};
@@ -297,8 +297,10 @@ Status HostWriter::set_mode(const Item& item) const {
     if (!file && errno != EACCES) return fail_errno(host_.shown(change.path));
     mode = TRY(dress(change, file.get()));
   }
-  if (::chmod(itself.c_str(), mode) == 0) return ok();
-  return fail_errno(host_.shown(change.path));
+  const bool is_set = ::chmod(itself.c_str(), mode) == 0 && ::fstat(its.get(), &found) == 0;
+  if (!is_set) return fail_errno(host_.shown(change.path));
+  if (!item.made && found.st_ino == item.now.inode) relinked_[found.st_ino].mode = found.st_mode;
+  return ok();
 }
 
 bool HostWriter::is_new(const Item& item) {

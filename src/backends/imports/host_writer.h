@@ -70,7 +70,7 @@ class HostWriter {
   Result<UniqueFd> take_new(Item& item, const HostDirectory::Place& place,
                             const timespec& since) const;
   Result<mode_t> dress(const HostChange& change, int file) const;  // its mode then
-  Status set_mode(const Item& item) const;
+  Status set_mode(const Item& item);
   static bool closes(const HostChange& change);
   static bool is_new(const Item& item);  // has nothing of its own in its place by then
   Status check_again(const Item& item) const;
@@ -82,9 +82,12 @@ class HostWriter {
   const HostDirectory& host_;
   const std::vector<HostChange>& changes_;
   std::vector<Item> items_;  // what is left to be done, ordered by path
-  // Inodes that have lost a name by this, or got permissions; and when, in nanoseconds, where that
-  // was the last that happened to them.
-  std::map<std::uint64_t, std::optional<std::int64_t>> relinked_;
+  // What this did to an inode that has lost a name by it, or got permissions.
+  struct Ours {
+    std::optional<std::int64_t> changed{};  // in nanoseconds, where it was the last that happened
+    std::optional<mode_t> mode{};
+  };
+  std::map<std::uint64_t, Ours> relinked_;
   std::vector<std::string> left_;
   std::vector<std::string> made_;  // paths, by apply()
   bool intent_ = false;

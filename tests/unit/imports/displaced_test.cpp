@@ -128,6 +128,26 @@ TEST_CASE("What is set on a file whose other name was replaced before stays, and
   CHECK(text_of(it.host + "/z") == (is_set ? "theirs\n" : "ours\n"));
 }
 
+TEST_CASE("What is set on a file whose other name got a mode before stays, too") {
+  Imported it;
+  put(it.host + "/a", "theirs\n");
+  fs::create_hard_link(it.host + "/a", it.host + "/z");
+  put(it.host + "/m", "theirs\n");
+  must(it.store->record(it.id, must(it.store->drift(it.id, true))));
+  const std::string path = it.host + "/z";
+  // What is set, or the mode that was before: neither is ours.
+  const mode_t theirs = GENERATE(0U, 0666U, 0644U);
+  next_rename.after = [&] {
+    if (theirs != 0) REQUIRE(::chmod(path.c_str(), theirs) == 0);
+  };
+  HostChange mode{.path = "a"};
+  mode.to = {.mode = S_IFREG | 0600, .size = 7};
+  const auto done = it.store->write(it.id, {mode, it.file("m", "ours\n"), it.file("z", "ours\n")});
+  CHECK(done.has_value() == (theirs == 0));
+  CHECK(text_of(path) == (theirs != 0 ? "theirs\n" : "ours\n"));
+  CHECK(fs::status(path).permissions() == fs::perms(theirs != 0 ? theirs : 0640U));
+}
+
 TEST_CASE("What was saved and moved away by a write that a crash cut short is back") {
   Imported it;
   const bool removes = GENERATE(false, true);

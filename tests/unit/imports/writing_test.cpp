@@ -161,6 +161,22 @@ TEST_CASE("Names of one file that a write which was cut short has removed do not
   CHECK(it.names() == Paths{"link", "src", "src/b", "src/deep", "src/deep/c"});
 }
 
+TEST_CASE("A mode for one name of a file and new bytes for another are written at once") {
+  Imported it;
+  for (const char* const name : {"/b", "/c", "/d"})
+    fs::create_hard_link(it.host + "/a", it.host + name);
+  must(it.store->record(it.id, must(it.store->drift(it.id, false))));
+  HostChange mode{.path = "a"};
+  mode.to = {.mode = S_IFREG | 0600, .size = 14};
+  HostChange pipe{.path = "d"};
+  pipe.to.mode = S_IFIFO | 0600;
+  must(it.store->write(it.id, {mode, it.file("b", "ours\n"), it.file("c", "ours\n"), pipe}));
+  CHECK(fs::status(it.host + "/a").permissions() == fs::perms(0600));
+  CHECK(text_of(it.host + "/a") == "the text of a\n");
+  CHECK(text_of(it.host + "/b") == "ours\n");
+  CHECK(text_of(it.host + "/c") == "ours\n");
+}
+
 TEST_CASE("What somebody else has removed is no removal of a write, and is told as drifted") {
   Imported it;
   const std::vector<HostChange> changes{it.file("a", "ours\n"), {.path = "src/b"}};
