@@ -129,7 +129,6 @@ Status HostWriter::put_in_place(Item& item, const HostDirectory::Place& place) {
                 host_.shown(item.change->path));
   }
   item.temporary.clear();
-  relinked_[item.now.inode].changed = {};
   return ok();
 }
 

@@ -232,7 +232,6 @@ Status HostWriter::put(Item& item) {
   } else if (!item.now.is_directory()) {
     TRY(check_again(item));
   }
-  relinked_[item.now.inode].changed = {};
   return closes(change) ? ok() : set_mode(item);
 }
 
@@ -299,7 +298,9 @@ Status HostWriter::set_mode(const Item& item) {
   }
   const bool is_set = ::chmod(itself.c_str(), mode) == 0 && ::fstat(its.get(), &found) == 0;
   if (!is_set) return fail_errno(host_.shown(change.path));
-  if (!item.made && found.st_ino == item.now.inode) relinked_[found.st_ino].mode = found.st_mode;
+  if (!item.made && found.st_ino == item.now.inode) {
+    relinked_[found.st_ino] = {nanoseconds_of(found.st_ctim), found.st_mode};
+  }
   return ok();
 }
 

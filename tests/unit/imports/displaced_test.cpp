@@ -128,6 +128,29 @@ TEST_CASE("What is set on a file whose other name was replaced before stays, and
   CHECK(text_of(it.host + "/z") == (is_set ? "theirs\n" : "ours\n"));
 }
 
+TEST_CASE("What is set on a file whose other name gave way to no file stays, too") {
+  Imported it;
+  put(it.host + "/a", "theirs\n");
+  fs::create_hard_link(it.host + "/a", it.host + "/z");
+  put(it.host + "/m", "theirs\n");
+  must(it.store->record(it.id, must(it.store->drift(it.id, true))));
+  const bool is_set = GENERATE(false, true);
+  const mode_t type = GENERATE(S_IFDIR, S_IFIFO);
+  // After a's name, which goes, the next is m's.
+  next_rename.after = [&] {
+    next_rename.after = [&] {
+      if (is_set) REQUIRE(::chmod((it.host + "/z").c_str(), 0666) == 0);
+      if (is_set) REQUIRE(::chmod((it.host + "/z").c_str(), 0644) == 0);
+    };
+  };
+  HostChange instead{.path = "a"};
+  instead.to.mode = type | 0755;
+  const auto done =
+      it.store->write(it.id, {instead, it.file("m", "ours\n"), it.file("z", "ours\n")});
+  CHECK(done.has_value() == !is_set);
+  CHECK(text_of(it.host + "/z") == (is_set ? "theirs\n" : "ours\n"));
+}
+
 TEST_CASE("What is set on a file whose other name got a mode before stays, too") {
   Imported it;
   put(it.host + "/a", "theirs\n");
@@ -135,8 +158,8 @@ TEST_CASE("What is set on a file whose other name got a mode before stays, too")
   put(it.host + "/m", "theirs\n");
   must(it.store->record(it.id, must(it.store->drift(it.id, true))));
   const std::string path = it.host + "/z";
-  // What is set, or the mode that was before: neither is ours.
-  const mode_t theirs = GENERATE(0U, 0666U, 0644U);
+  // What is set, the mode that was before, or ours once more: none is what we have done.
+  const mode_t theirs = GENERATE(0U, 0666U, 0644U, 0600U);
   next_rename.after = [&] {
     if (theirs != 0) REQUIRE(::chmod(path.c_str(), theirs) == 0);
   };
