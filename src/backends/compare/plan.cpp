@@ -76,6 +76,7 @@ class Planner {
   Paths vacated_;                     // paths of ours that other actions free
   Paths ready_;                       // directories that are there, or will be
   Paths made_;                        // those of them that are to be made
+  Paths given_;                       // names that an action has got
   std::vector<std::string> emptied_;  // directories that can go, deepest first
 };
 
@@ -207,6 +208,7 @@ Result<bool> Planner::round() {
   vacated_.clear();
   ready_ = {std::string()};
   made_.clear();
+  given_.clear();
   for (const Item& item : items_) {
     const MergeAction& action = item.action;
     if (item.is_blocked || action.ours_path.empty()) continue;
@@ -216,7 +218,6 @@ Result<bool> Planner::round() {
   }
   TRY(empty_directories());
   bool found = false;
-  Paths given;
   for (Item& item : items_) {
     const MergeAction& action = item.action;
     const bool makes_directory = action.kind == Action::make_directory;
@@ -225,7 +226,7 @@ Result<bool> Planner::round() {
     }
     auto in_the_way = TRY(ready_parents(action.path));
     if (!in_the_way) in_the_way = TRY(makes_directory ? ready(action.path) : obstacle(action.path));
-    if (!in_the_way && !given.insert(action.path).second) in_the_way = action.path;
+    if (!in_the_way && !given_.insert(action.path).second) in_the_way = action.path;
     if (!in_the_way) continue;
     block(item, *in_the_way, TRY(decider_->ours().state(*in_the_way)));
     found = true;
@@ -277,6 +278,7 @@ Result<std::optional<std::string>> Planner::ready_parents(const std::string& pat
 
 // Sees to one directory, whose parents are; one that was to go and is needed stays.
 Result<std::optional<std::string>> Planner::ready(const std::string& directory) {
+  if (given_.contains(directory)) return directory;
   const FileState found = TRY(decider_->ours().state(directory));
   const bool was_vacated = vacated_.contains(directory);
   if (found.is_directory()) {

@@ -136,6 +136,26 @@ TEST_CASE("What has no place in a renamed directory stays where it was put, or i
   }
 }
 
+TEST_CASE("What cannot go along since theirs has made a file of its directory stays") {
+  const std::pair<const char*, const char*> cases[] = {{"echo new > p/d/n", ""},
+                                                       {"mv p/d/f2 p/d/n", "deleted p/d/n\n"}};
+  for (const auto& [ours, conflicts] : cases) {
+    INFO(ours);
+    Merging trees;
+    for (const char* const name : {"d/f1", "d/f2", "h1", "h2", "h3"}) {
+      trees.write("base", fmt::format("p/{}", name), lines(name));
+    }
+    trees.fork();
+    trees.sh(fmt::format("cd ours && {}", ours));
+    trees.sh("cd theirs && rm -r p/d && echo a file > p/d && mv p q");
+    CHECK(trees.conflicts() == conflicts);
+    must(trees.merge(true));
+    CHECK(trees.ours("q/d") == "a file\n");
+    CHECK(trees.sh("cd ours && echo $(find p q -type f | LC_ALL=C sort)") ==
+          "p/d/n q/d q/h1 q/h2 q/h3\n");
+  }
+}
+
 TEST_CASE("A directory of which the most has gone elsewhere is removed, and not renamed") {
   Merging trees;
   trees.sh(
