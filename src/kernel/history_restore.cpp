@@ -302,15 +302,15 @@ Forgetting forgetting_of(const History& history, const Versions& versions) {
   return which;
 }
 
-// Several steps are on the disk before the order for them is gone.
-Result<RestoreCourse> carry_out(const Kernel& kernel, const Caller& caller,
-                                const std::vector<RestoreStep>& steps) {
+// Several steps are on the disk before the order for them is gone. The paths that were left to who
+// made something there meanwhile.
+Result<std::vector<std::string>> carry_out(const Kernel& kernel, const Caller& caller,
+                                           const std::vector<RestoreStep>& steps) {
   StoredOrder order = TRY(store_restore(kernel, caller, steps));
   RestoreCourse course{.reached = [&](auto done) { order.add(RestoreOrder::reached_line(done)); }};
   TRY(kernel.paths().restore(with_groups(kernel, caller), steps, course));
-  course.reached = nullptr;
   if (steps.size() > 1) TRY(kernel.parts().past->sync_all());
-  return course;
+  return std::move(course.left);
 }
 
 std::string told_of(const Returns& returns, std::size_t left, const std::string& whole,
@@ -369,8 +369,8 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   if (has_root && !is_there(kernel_, caller, root)) {
     return fail(ENOENT, "{}: has gone since this began, and nothing was restored", root);
   }
-  const RestoreCourse course = TRY(carry_out(kernel_, caller, steps));
-  return told_of(returns, course.left.size(), whole, !above.empty()) + note + note_of_left(course);
+  const std::vector<std::string> left = TRY(carry_out(kernel_, caller, steps));
+  return told_of(returns, left.size(), whole, !above.empty()) + note + note_of_left(left);
 }
 
 Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::string& root,

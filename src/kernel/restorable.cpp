@@ -66,17 +66,17 @@ Returning without_what_is_there(const Kernel& kernel, const Caller& caller, cons
               left == 1 ? "1 path stays" : fmt::format("{} paths stay", left), text::shown(way))};
 }
 
-std::string note_of_left(const RestoreCourse& course) {
-  if (course.left.empty()) return "";
-  const std::string first = text::shown(course.left.front());
-  if (course.left.size() == 1) {
+std::string note_of_left(const std::vector<std::string>& paths) {
+  if (paths.empty()) return "";
+  const std::string first = text::shown(paths.front());
+  if (paths.size() == 1) {
     return fmt::format(
         "{} has been made meanwhile, and stays so; .agentfs/versions has what it was\n", first);
   }
   return fmt::format(
       "{} paths have been made meanwhile, {} among them, and stay so; .agentfs/versions has what "
       "they were\n",
-      course.left.size(), first);
+      paths.size(), first);
 }
 
 }  // namespace agentfs

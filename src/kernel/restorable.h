@@ -47,6 +47,6 @@ Returning without_what_is_there(const Kernel& kernel, const Caller& caller, cons
                                 std::vector<FileVersionRef> found, const FileVersionRef& newest);
 
 // Of what a restore has left to who made it meanwhile, a line; "" where nothing.
-std::string note_of_left(const RestoreCourse& course);
+std::string note_of_left(const std::vector<std::string>& paths);
 
 }  // namespace agentfs

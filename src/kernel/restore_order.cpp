@@ -79,20 +79,22 @@ bool has_its_bytes(const Kernel& kernel, const RestoreStep& step) {
   return !now || same_bytes(kept->get(), (*now)->descriptor()).value_or(true);
 }
 
-// What a power cut has emptied comes once more, with its further names. What does not look so is
-// somebody's by now.
-void take_lost(const Kernel& kernel, std::vector<RestoreStep>& steps,
-               std::vector<RestoreStep>& left) {
+// Of another boot, what a power cut has emptied comes once more, with its further names, and what
+// was noted as done counts for nothing. What does not look as it was kept is somebody's by now.
+std::vector<RestoreStep> left_of(const Kernel& kernel, RestoreOrder order) {
+  const bool may_be_lost = order.boot != this_boot();
+  std::vector<RestoreStep> left;
   std::set<std::string> lost;
-  for (RestoreStep& step : steps) {
-    if (!is_done(kernel, step, false)) {
-      left.push_back(std::move(step));
-    } else if (lost.contains(step.other) || !has_its_bytes(kernel, step)) {
+  for (std::size_t i = 0; i < order.steps.size(); ++i) {
+    RestoreStep& step = order.steps[i];
+    if (is_done(kernel, step, !may_be_lost && i < order.reached)) {
+      if (!may_be_lost || (!lost.contains(step.other) && has_its_bytes(kernel, step))) continue;
       lost.insert(step.path);
       step.is_missing = false;
-      left.push_back(std::move(step));
     }
+    left.push_back(std::move(step));
   }
+  return left;
 }
 
 // Somebody has given the place of a directory to something else.
@@ -111,15 +113,7 @@ void leave_out_the_blocked(const Kernel& kernel, std::vector<RestoreStep>& steps
 Status resume(Kernel& kernel, std::string_view text) {
   RestoreOrder order = TRY(RestoreOrder::parse(text));
   const Caller caller = order.by.caller(kernel);
-  std::vector<RestoreStep> left;
-  if (order.boot != this_boot()) {
-    take_lost(kernel, order.steps, left);
-  } else {
-    for (std::size_t i = 0; i < order.steps.size(); ++i) {
-      RestoreStep& step = order.steps[i];
-      if (!is_done(kernel, step, i < order.reached)) left.push_back(std::move(step));
-    }
-  }
+  std::vector<RestoreStep> left = left_of(kernel, std::move(order));
   leave_out_the_blocked(kernel, left);
   RestoreCourse course{.is_resumed = true};
   return kernel.paths().restore(caller, left, course);

@@ -113,13 +113,7 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
 
 // The bits of the mode for the group are what an access list allows at most: without that, they
 // would be the group's own.
-Status close_to_group(Request& request, Node& node, SetAttributes& wanted) {
-  wanted.values.st_mode &= ~mode_t{S_IRWXG};
-  SetAttributes mode{.which = SetAttributes::mode};
-  mode.values.st_mode = wanted.values.st_mode;
-  const auto set = node.set_attributes(request, nullptr, mode);
-  return set ? ok() : Status(std::unexpected(set.error()));
-}
+void close_to_group(SetAttributes& wanted) { wanted.values.st_mode &= ~mode_t{S_IRWXG}; }
 
 // As much as can be; the first error.
 Status finish_directory(Request& request, Node& node, const RestoreStep& step) {
@@ -127,21 +121,22 @@ Status finish_directory(Request& request, Node& node, const RestoreStep& step) {
   Status first = ok();
   const auto note = [&](Status done) {
     if (!done && first) first = std::move(done);
-    return first.has_value();
   };
   SetAttributes wanted = attributes_of(step);
   Xattrs others = step.xattrs;
   const auto list = others.extract(kAccess);
   if (list.empty() && node.get_xattr(request, kAccess)) {
     SetAttributes closed = wanted;
-    TRY(close_to_group(request, node, closed));
+    closed.which = SetAttributes::mode;
+    close_to_group(closed);
+    TRY(node.set_attributes(request, nullptr, closed));
   }
   note(drop_inherited_acls(request, step.xattrs, node));
   note(set_xattrs(request, others, node));
   if (!list.empty()) {
     const Status set = set_xattrs(request, {{list.key(), list.mapped()}}, node);
     const bool is_listed = set && node.get_xattr(request, kAccess).has_value();
-    if (!is_listed) note(close_to_group(request, node, wanted));
+    if (!is_listed) close_to_group(wanted);
     note(set);
   }
   const auto set = node.set_attributes(request, nullptr, wanted);
