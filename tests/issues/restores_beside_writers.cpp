@@ -4,10 +4,8 @@
 // brought back, and began once more after a crash, over what had been done to it before.
 #include <sys/stat.h>
 
-#include "base/file.h"
 #include "catch.h"
-#include "kernel/restore_order.h"
-#include "support/trash.h"
+#include "support/restores.h"
 
 namespace agentfs::test {
 namespace {
@@ -88,16 +86,12 @@ TEST_CASE("What had come back before a crash is its user's by then") {
   }
   SECTION("the last line is cut") { reached = RestoreOrder::reached_line(3) + "4"; }
   SECTION("how many is not known") { left = "removed"; }
-  const std::string place = world.kernel().parts().state + "/restores";
-  REQUIRE(file::make_directories(place, 0700));
-  REQUIRE(file::replace(place + "/order", order.text() + reached, 0600));
-  resume_restores(world.kernel());
+  resume(world, order, reached);
   CHECK(text_of(world, "written") == "mine");
   CHECK(world.find(kDirectory + "/removed").has_value() == !left.empty());
   CHECK(text_of(world, "came").empty());
   CHECK(text_of(world, "made") == "mine, too");
   CHECK((world.find(kDirectory)->attributes.st_mode & 07777U) == 0750);
-  CHECK_FALSE(file::exists(place + "/order"));
 }
 
 TEST_CASE("A start brings back what has a way, and finishes the directories above") {
@@ -112,10 +106,7 @@ TEST_CASE("A start brings back what has a way, and finishes the directories abov
                  {.path = kDirectory + "/sub/b", .mode = S_IFREG | 0644},
                  {.path = kDirectory + "/z", .mode = S_IFREG | 0644}};
   order.by = StoredCaller::of(request.caller());
-  const std::string place = world.kernel().parts().state + "/restores";
-  REQUIRE(file::make_directories(place, 0700));
-  REQUIRE(file::replace(place + "/order", order.text(), 0600));
-  resume_restores(world.kernel());
+  resume(world, order);
   CHECK((world.find(kDirectory)->attributes.st_mode & 07777U) == 0750);
   CHECK(world.find(kDirectory + "/a"));
   CHECK(world.find(kDirectory + "/z"));

@@ -5,11 +5,10 @@
 
 #include <map>
 
-#include "base/file.h"
 #include "base/nanoseconds.h"
 #include "catch.h"
-#include "kernel/restore_order.h"
-#include "support/trash.h"
+#include "kernel/history_keeper.h"
+#include "support/restores.h"
 
 namespace agentfs::test {
 namespace {
@@ -63,14 +62,6 @@ void come_back_empty(TreeWorld& world, const RestoreStep& step) {
   REQUIRE(world.get(step.path)->set_attributes(world.request(), nullptr, looks));
 }
 
-void resume(TreeWorld& world, const RestoreOrder& order) {
-  const std::string place = world.kernel().parts().state + "/restores";
-  REQUIRE(file::make_directories(place, 0700));
-  const std::string text = order.text() + RestoreOrder::reached_line(3);
-  REQUIRE(file::replace(place + "/order", text, 0600));
-  resume_restores(world.kernel());
-}
-
 TEST_CASE("What a power cut has emptied comes back once more, under each of its names") {
   TreeWorld world;
   RestoreOrder order;
@@ -85,13 +76,13 @@ TEST_CASE("What a power cut has emptied comes back once more, under each of its 
   REQUIRE(world.get(kTop)->link(world.request(), *world.get(kTop + "/a"), "z"));
   SECTION("of another boot") {
     order.boot = "another";
-    resume(world, order);
+    resume(world, order, RestoreOrder::reached_line(3));
     CHECK(text_of(world, "a") == "text of a");
     CHECK(inode_of(world, "a") == inode_of(world, "z"));
     CHECK(inode_of(world, "b") == whole);
   }
   SECTION("of this boot, where it is its user's work") {
-    resume(world, order);
+    resume(world, order, RestoreOrder::reached_line(3));
     CHECK(text_of(world, "a") == std::string(9, '\0'));
   }
 }
@@ -103,7 +94,7 @@ TEST_CASE("After a power cut what does not look as it was kept is its user's") {
   order.by = StoredCaller::of(world.request().caller());
   order.boot = "another";
   write(world, "a", "mine");
-  resume(world, order);
+  resume(world, order, RestoreOrder::reached_line(3));
   CHECK(text_of(world, "a") == "mine");
   CHECK(text_of(world, "b") == "text of b");
   CHECK(text_of(world, "z") == "text of a");

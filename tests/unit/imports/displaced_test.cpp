@@ -84,6 +84,23 @@ void write_and_die(Imported& it, const std::vector<HostChange>& changes,
 
 const auto nothing = [] {};
 
+// a, which is z, too, and m.
+void record_two_names(Imported& it) {
+  put(it.host + "/a", "theirs\n");
+  fs::create_hard_link(it.host + "/a", it.host + "/z");
+  put(it.host + "/m", "theirs\n");
+  must(it.store->record(it.id, must(it.store->drift(it.id, true))));
+}
+
+// A mode, and the one that was before again: the time alone tells of it.
+void set_after_two_renames(const std::string& path) {
+  next_rename.after = [path] {
+    next_rename.after = [path] {
+      for (const mode_t mode : {0666U, 0644U}) REQUIRE(::chmod(path.c_str(), mode) == 0);
+    };
+  };
+}
+
 }  // namespace
 
 TEST_CASE("What is saved again while what was saved goes back to its place is kept beside it") {
@@ -110,18 +127,10 @@ TEST_CASE("What is saved before its place is changed is there, and nothing besid
 
 TEST_CASE("What is set on a file whose other name was replaced before stays, and stops the write") {
   Imported it;
-  put(it.host + "/a", "theirs\n");
-  fs::create_hard_link(it.host + "/a", it.host + "/z");
-  put(it.host + "/m", "theirs\n");
-  must(it.store->record(it.id, must(it.store->drift(it.id, true))));
+  record_two_names(it);
   const bool is_set = GENERATE(false, true);
   // After the first name, which is a's, the next is m's.
-  next_rename.after = [&] {
-    next_rename.after = [&] {
-      if (is_set) REQUIRE(::chmod((it.host + "/z").c_str(), 0666) == 0);
-      if (is_set) REQUIRE(::chmod((it.host + "/z").c_str(), 0644) == 0);
-    };
-  };
+  if (is_set) set_after_two_renames(it.host + "/z");
   const auto done = it.store->write(
       it.id, {it.file("a", "ours\n"), it.file("m", "ours\n"), it.file("z", "ours\n")});
   CHECK(done.has_value() == !is_set);
@@ -130,19 +139,11 @@ TEST_CASE("What is set on a file whose other name was replaced before stays, and
 
 TEST_CASE("What is set on a file whose other name gave way to no file stays, too") {
   Imported it;
-  put(it.host + "/a", "theirs\n");
-  fs::create_hard_link(it.host + "/a", it.host + "/z");
-  put(it.host + "/m", "theirs\n");
-  must(it.store->record(it.id, must(it.store->drift(it.id, true))));
+  record_two_names(it);
   const bool is_set = GENERATE(false, true);
   const mode_t type = GENERATE(S_IFDIR, S_IFIFO);
   // After a's name, which goes, the next is m's.
-  next_rename.after = [&] {
-    next_rename.after = [&] {
-      if (is_set) REQUIRE(::chmod((it.host + "/z").c_str(), 0666) == 0);
-      if (is_set) REQUIRE(::chmod((it.host + "/z").c_str(), 0644) == 0);
-    };
-  };
+  if (is_set) set_after_two_renames(it.host + "/z");
   HostChange instead{.path = "a"};
   instead.to.mode = type | 0755;
   const auto done =
@@ -153,10 +154,7 @@ TEST_CASE("What is set on a file whose other name gave way to no file stays, too
 
 TEST_CASE("What is set on a file whose other name got a mode before stays, too") {
   Imported it;
-  put(it.host + "/a", "theirs\n");
-  fs::create_hard_link(it.host + "/a", it.host + "/z");
-  put(it.host + "/m", "theirs\n");
-  must(it.store->record(it.id, must(it.store->drift(it.id, true))));
+  record_two_names(it);
   const std::string path = it.host + "/z";
   // What is set, the mode that was before, or ours once more: none is what we have done.
   const mode_t theirs = GENERATE(0U, 0666U, 0644U, 0600U);
