@@ -141,7 +141,7 @@ TEST_CASE("What is set on a file whose other name gave way to no file stays, too
   Imported it;
   record_two_names(it);
   const bool is_set = GENERATE(false, true);
-  const mode_t type = GENERATE(S_IFDIR, S_IFIFO);
+  const auto type = GENERATE(mode_t{S_IFDIR}, mode_t{S_IFIFO});
   // After a's name, which goes, the next is m's.
   if (is_set) set_after_two_renames(it.host + "/z");
   HostChange instead{.path = "a"};
