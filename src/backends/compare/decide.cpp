@@ -65,7 +65,7 @@ Decider::Decider(const MergeSides& sides, const Known& known, const CompareOptio
     : base_(sides.base),
       ours_(sides.ours),
       theirs_(sides.theirs),
-      places_(known.ours_directories, sides.theirs),
+      places_(known.ours_directories, known.theirs_directories, sides.theirs),
       theirs_directories_(known.theirs_directories),
       options_(options) {
   for (const PathChange& change : known.ours) {
@@ -105,12 +105,12 @@ Result<Decision> Decider::added_directory(const PathChange& theirs) {
   const std::string place = TRY(places_.place_of(theirs.path));
   const FileState ours = TRY(ours_.state(place));
   MergeConflict conflict = conflict_of(theirs, place, ours);
-  if (ours.is_directory() && modes_differ(ours, theirs.after)) {
-    return modes_apart(std::move(conflict));
+  if (ours.is_directory()) {
+    if (modes_differ(ours, theirs.after)) return modes_apart(std::move(conflict));
+    if (!TRY(are_dressed_alike(theirs, place))) return dressed_apart(std::move(conflict));
   }
-  if (ours.is_directory() && !TRY(are_dressed_alike(theirs, place))) {
-    return dressed_apart(std::move(conflict));
-  }
+  if (TRY(is_brought_by_files(theirs, theirs_directories_, {base_, ours_, theirs_})))
+    return Decision{};
   return Decision{.action = MergeAction{.kind = MergeAction::Kind::make_directory,
                                         .mode = theirs.after.mode,
                                         .path = place,

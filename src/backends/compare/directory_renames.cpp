@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "backends/compare/attributes.h"
+
 namespace agentfs::compare {
 namespace {
 
@@ -89,24 +91,76 @@ void DirectoryRenames::add_by_files(const std::vector<PathChange>& changes) {
   }
 }
 
+const DirectoryRename* DirectoryRenames::made_of(std::string_view path) const {
+  const DirectoryRename* renamed = of(path);
+  if (renamed == nullptr) return nullptr;
+  for (const auto* above = of(renamed->from);
+       above != nullptr && above->follow(renamed->from) == renamed->to; above = of(above->from)) {
+    renamed = above;
+  }
+  return renamed;
+}
+
+const DirectoryRename* DirectoryRenames::back(std::string_view directory) const {
+  const auto found = by_to_.find(directory);
+  return found == by_to_.end() ? nullptr : &found->second;
+}
+
 bool DirectoryRenames::take(std::string_view from, std::string_view to) const {
   const DirectoryRename* const renamed = of(from);
   return renamed != nullptr && renamed->follow(from) == to;
 }
 
+std::string before_outer(const std::string& path, const DirectoryRenames& own,
+                         const DirectoryRenames& other) {
+  const DirectoryRename* const back = own.to(path);
+  if (back == nullptr) return path;
+  std::string was = back->follow(path);
+  const DirectoryRename* const outer = own.made_of(was);
+  const DirectoryRename* const inner = other.made_of(was);
+  const bool is_inner =
+      outer != nullptr && inner != nullptr && inner->from.size() > outer->from.size();
+  return is_inner ? was : path;
+}
+
+std::string place_by(const std::string& path, const DirectoryRenames& own,
+                     const DirectoryRenames& other) {
+  const std::string was = before_outer(path, own, other);
+  const DirectoryRename* const renamed = other.of(was);
+  if (renamed == nullptr) return path;
+  std::string place = renamed->follow(was);
+  const DirectoryRename* const outer = was == path ? nullptr : own.of(place);
+  return outer == nullptr ? place : outer->follow(place);
+}
+
 std::optional<std::string> place_of(const TwoNames& names, const DirectoryRenames& ours,
                                     const DirectoryRenames& theirs) {
-  const bool is_along_ours = ours.take(names.base, names.ours);
-  if (is_along_ours == theirs.take(names.base, names.theirs)) return std::nullopt;
-  const std::string_view own = is_along_ours ? names.theirs : names.ours;
-  const DirectoryRename* const renamed = (is_along_ours ? ours : theirs).of(own);
-  return renamed == nullptr ? std::string(own) : renamed->follow(own);
+  bool is_along_ours = ours.take(names.base, names.ours);
+  const bool is_along_theirs = theirs.take(names.base, names.theirs);
+  if (is_along_ours && is_along_theirs) {
+    const auto depth = ours.made_of(names.base)->from.size();
+    const auto its_depth = theirs.made_of(names.base)->from.size();
+    if (depth == its_depth) return std::nullopt;
+    is_along_ours = depth < its_depth;
+  } else if (!is_along_ours && !is_along_theirs) {
+    return std::nullopt;
+  }
+  return is_along_ours ? place_by(std::string(names.theirs), theirs, ours)
+                       : place_by(std::string(names.ours), ours, theirs);
+}
+
+Result<bool> is_brought_by_files(const PathChange& made, const DirectoryRenames& theirs_renamed,
+                                 const ThreeFinders& in) {
+  const DirectoryRename* const back = theirs_renamed.back(made.path);
+  if (back == nullptr || made.empty || TRY(in.ours.state(back->to)).exists()) return false;
+  const Leaf before = TRY(in.base.leaf(back->to));
+  if (modes_differ(state_of(before.entry), made.after)) return false;
+  return attributes_of(before) == attributes_of(TRY(in.theirs.leaf(made.path)));
 }
 
 Result<std::string> RenamedPlaces::place_of(const std::string& path) {
-  const DirectoryRename* const renamed = renamed_.of(path);
-  if (renamed == nullptr) return path;
-  std::string place = renamed->follow(path);
+  std::string place = place_by(path, others_, renamed_);
+  if (place == path) return path;
   return TRY(other_.state(place)).exists() ? path : place;
 }
 

@@ -46,6 +46,10 @@ class DirectoryRenames {
   // The innermost whose `from`, or `to`, the path lies below; null: there is none.
   const DirectoryRename* of(std::string_view path) const { return find(by_from_, path); }
   const DirectoryRename* to(std::string_view path) const { return find(by_to_, path); }
+  // Where the directory itself was before; null: it was not renamed.
+  const DirectoryRename* back(std::string_view directory) const;
+  // Of the innermost the one that was made: it may have gone along with one above it.
+  const DirectoryRename* made_of(std::string_view path) const;
   // Whether what went from one path to the other did so with a directory above it, and no more.
   bool take(std::string_view from, std::string_view to) const;
 
@@ -61,7 +65,8 @@ class DirectoryRenames {
 };
 
 // Of a file that both sides have under another name: where it goes, since one of the two has
-// renamed no more than a directory above it. Nothing where both have, or neither.
+// renamed no more than a directory above it, or both have, one of them a directory in that of the
+// other. Nothing where it is the same directory, or neither has.
 struct TwoNames {
   std::string_view base{};
   std::string_view ours{};
@@ -70,13 +75,33 @@ struct TwoNames {
 std::optional<std::string> place_of(const TwoNames& names, const DirectoryRenames& ours,
                                     const DirectoryRenames& theirs);
 
+// A path of a side as base would have it, where the other side has renamed a directory in one that
+// this side has: then that one's rename is to be followed first. Else the path itself.
+std::string before_outer(const std::string& path, const DirectoryRenames& own,
+                         const DirectoryRenames& other);
+
+// Where a path of a side is by the directories that the other side has renamed.
+std::string place_by(const std::string& path, const DirectoryRenames& own,
+                     const DirectoryRenames& other);
+
+struct ThreeFinders {
+  PathFinder& base;
+  PathFinder& ours;
+  PathFinder& theirs;
+};
+// Whether a directory that is new in theirs is one of base under another name, as it was, which
+// ours has elsewhere or not at all: then it is needed for what comes into it, and for nothing else.
+Result<bool> is_brought_by_files(const PathChange& made, const DirectoryRenames& theirs_renamed,
+                                 const ThreeFinders& in);
+
 // Where one side has, or would have, what the other has: in the directory that it has renamed,
 // unless the other has something under that name, too. Not shared between threads.
 class RenamedPlaces {
  public:
-  // Both outlive it.
-  RenamedPlaces(const DirectoryRenames& renamed, const TreeSide& other)
-      : renamed_(renamed), other_(other) {}
+  // All outlive it.
+  RenamedPlaces(const DirectoryRenames& renamed, const DirectoryRenames& others,
+                const TreeSide& other)
+      : renamed_(renamed), others_(others), other_(other) {}
 
   Result<std::string> place_of(const std::string& path);
   // The other's directory for one that is needed at a place; "": it has none.
@@ -85,6 +110,7 @@ class RenamedPlaces {
 
  private:
   const DirectoryRenames& renamed_;
+  const DirectoryRenames& others_;
   PathFinder other_;
 };
 

@@ -23,7 +23,7 @@ class Finder {
  private:
   void note_touched();
   void touch(std::string_view path);
-  Status look_at(const PathChange& change, const DirectoryRename& along);
+  Status look_at(const PathChange& change, const DirectoryRename& along, const std::string& there);
   Status look_at_taken(const PathChange& change, const std::string& there, const FileState& taken);
   Status follow(const PathChange& change, const DirectoryRename& along, const std::string& there);
 
@@ -41,9 +41,12 @@ Result<Followers> Finder::run() {
   note_touched();
   for (const PathChange& change : all_.ours_changes) {
     const bool is_put = change.kind == Kind::added || change.kind == Kind::renamed;
-    const DirectoryRename* const along = is_put ? all_.theirs_renamed.of(change.path) : nullptr;
+    if (!is_put) continue;
+    const std::string path =
+        before_outer(change.path, decider_.places().renamed(), all_.theirs_renamed);
+    const DirectoryRename* const along = all_.theirs_renamed.of(path);
     if (along == nullptr || innermost_above(settled_, change.path) != settled_.end()) continue;
-    TRY(look_at(change, *along));
+    TRY(look_at(change, *along, along->follow(path)));
   }
   return std::move(found_);
 }
@@ -68,8 +71,8 @@ void Finder::touch(std::string_view path) {
   }
 }
 
-Status Finder::look_at(const PathChange& change, const DirectoryRename& along) {
-  const std::string there = along.follow(change.path);
+Status Finder::look_at(const PathChange& change, const DirectoryRename& along,
+                       const std::string& there) {
   const FileState taken = TRY(decider_.theirs().state(there));
   if (taken.exists()) return look_at_taken(change, there, taken);
   if (touched_.contains(change.path)) {

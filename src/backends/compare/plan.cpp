@@ -100,6 +100,8 @@ Status Planner::compare() {
   auto changes = TRY(changes_between(sides_.base, sides_.theirs, options));
   ours_renamed_ = DirectoryRenames(ours_changes_, options_.lasting_inodes);
   theirs_renamed_ = DirectoryRenames(changes, options_.lasting_inodes);
+  TRY(find_empty_renames(ours_changes_, ours_renamed_, sides_.base, sides_.ours, options));
+  TRY(find_empty_renames(changes, theirs_renamed_, sides_.base, sides_.theirs, options));
   decider_.emplace(sides_, Decider::Known{ours_changes_, ours_renamed_, theirs_renamed_}, options_);
   databases_.emplace(sides_, ours_changes_);
   for (PathChange& change : changes) {

@@ -17,7 +17,9 @@ namespace {
 using Kind = PathChange::Kind;
 using Signature = git::Handle<git_hashsig, git_hashsig_free>;
 
-bool can_be_renamed(const FileState& state) { return is_in_patches(state.mode) && state.size > 0; }
+bool can_be_renamed(const FileState& state) { return is_in_patches(state.mode); }
+// Nothing is no sign that two files are one.
+bool says_something(const FileState& state) { return state.size > 0; }
 
 class Pairing {
  public:
@@ -26,6 +28,7 @@ class Pairing {
       : changes_(changes), before_(before), after_(after), options_(options) {}
 
   Status run();
+  Status run_along(const DirectoryRenames& renamed);
 
  private:
   using Indices = std::vector<std::size_t>;
@@ -69,6 +72,28 @@ Status Pairing::run() {
   return ok();
 }
 
+Status Pairing::run_along(const DirectoryRenames& renamed) {
+  taken_.resize(changes_.size());
+  collect();
+  const auto is_empty = [](const FileState& state) {
+    return state.is_regular() && state.size == 0;
+  };
+  std::unordered_map<std::string_view, std::size_t> targets;
+  for (const std::size_t at : targets_) {
+    if (is_empty(changes_[at].after)) targets.emplace(changes_[at].path, at);
+  }
+  for (const std::size_t at : sources_) {
+    const PathChange& source = changes_[at];
+    const DirectoryRename* const along =
+        is_empty(source.before) ? renamed.of(source.path) : nullptr;
+    if (along == nullptr) continue;
+    const auto found = targets.find(along->follow(source.path));
+    if (found != targets.end()) TRY(join({.score = 100, .from = at, .to = found->second}));
+  }
+  drop_joined();
+  return ok();
+}
+
 void Pairing::collect() {
   for (std::size_t at = 0; at < changes_.size(); ++at) {
     const PathChange& change = changes_[at];
@@ -107,7 +132,7 @@ Status Pairing::digest_into(std::map<std::string, Indices>& groups, bool added) 
   for (const std::size_t at : added ? targets_ : sources_) {
     const PathChange& change = changes_[at];
     const FileState& state = added ? change.after : change.before;
-    if (!is_free(at) || !other_sizes.contains(state.size)) continue;
+    if (!is_free(at) || !says_something(state) || !other_sizes.contains(state.size)) continue;
     if (is_cancelled()) return fail(EINTR, "compare: cancelled while looking for renames");
     const auto leaf = (added ? after_ : before_).leaf(change.path);
     const auto digest = leaf ? digest_of(*leaf) : std::unexpected(leaf.error());
@@ -177,7 +202,8 @@ Status Pairing::by_similarity() {
   const auto is_candidate = [&](std::size_t at) {
     const PathChange& change = changes_[at];
     const FileState& state = change.kind == Kind::added ? change.after : change.before;
-    return is_free(at) && state.is_regular() && state.size <= options_.largest;
+    return is_free(at) && state.is_regular() && says_something(state) &&
+           state.size <= options_.largest;
   };
   Indices sources;
   Indices targets;
@@ -243,6 +269,15 @@ void Pairing::drop_joined() {
 Status find_renames(std::vector<PathChange>& changes, PathFinder& before, PathFinder& after,
                     const CompareOptions& options) {
   return Pairing(changes, before, after, options).run();
+}
+
+Status find_empty_renames(std::vector<PathChange>& changes, const DirectoryRenames& renamed,
+                          const TreeSide& before, const TreeSide& after,
+                          const CompareOptions& options) {
+  if (renamed.empty()) return ok();
+  PathFinder before_finder(before);
+  PathFinder after_finder(after);
+  return Pairing(changes, before_finder, after_finder, options).run_along(renamed);
 }
 
 }  // namespace agentfs::compare

@@ -56,6 +56,80 @@ TEST_CASE("A directory or a file in it that both sides renamed differently is a 
   }
 }
 
+TEST_CASE("A directory that one side renamed in one that the other has is where both say") {
+  struct Case {
+    const char* outer;
+    const char* inner;
+    const char* are_there;  // then
+  };
+  const Case cases[] = {
+      {"mv p z", "mv p/q p/s", "z/g z/s/f"},
+      {"mv p z", "mv p/q s", "s/f z/g"},
+      {"mv p z", "mv p/q d/s", "d/e d/s/f z/g"},
+      {"mv p d/z", "mv p/q p/s", "d/e d/z/g d/z/s/f"},
+      {"mv p z && echo 1 > z/q/n", "mv p/q p/s", "z/g z/s/f z/s/n"},
+      {"mv p z", "mv p/q p/s && echo 1 > p/s/n", "z/g z/s/f z/s/n"},
+      {"mv p z && mkdir z/q/t && echo 1 > z/q/t/n", "mv p/q p/s", "z/g z/s/f z/s/t/n"},
+      {"mv p z && mv z/q/f z/q/h", "mv p/q p/s", "z/g z/s/h"},
+  };
+  for (const auto& [outer, inner, are_there] : cases) {
+    for (const auto& [ours, theirs] : {std::pair(outer, inner), std::pair(inner, outer)}) {
+      INFO(ours << " and " << theirs);
+      Merging trees;
+      trees.sh(
+          "for side in base ours theirs; do mkdir -p $side/p/q; seq 20 > $side/p/q/f;"
+          "seq 100 120 > $side/p/g; done");
+      trees.sh(fmt::format("cd ours && {} && cd ../theirs && {}", ours, theirs));
+      trees.check_merged();
+      const std::string above = std::string_view(are_there).starts_with("d/") ? "" : "d/e ";
+      CHECK(trees.sh("cd ours && find . -mindepth 1 \\( -not -type d -o -empty \\) -not -path "
+                     "'./[abc]' | cut -c3- | LC_ALL=C sort | tr '\\n' ' '") ==
+            fmt::format("{}{} ", above, are_there));
+    }
+  }
+}
+
+TEST_CASE("An empty file goes with the directory that one side renamed, as the other has it") {
+  struct Case {
+    const char* does;
+    const char* are_there;  // then, each with its bytes
+  };
+  const Case cases[] = {
+      {"echo 1 > d/n", "r/e r/g r/n:1"},
+      {"chmod 750 d/n && echo 1 > d/m", "r/e r/g r/m:1 r/n:"},
+  };
+  for (const auto& [does, are_there] : cases) {
+    for (const bool is_ours : {true, false}) {
+      INFO(does << " in " << (is_ours ? "ours" : "theirs"));
+      Merging trees;
+      trees.sh("for side in base ours theirs; do : > $side/d/n; seq 9 > $side/d/g; done");
+      const char* const one = is_ours ? "ours" : "theirs";
+      trees.sh(
+          fmt::format("cd {} && {} && cd ../{} && mv d r", one, does, is_ours ? "theirs" : "ours"));
+      trees.check_merged();
+      CHECK(trees.sh("cd ours && for f in $(find . -not -type d -not -path './[abc]' | cut -c3- |"
+                     "LC_ALL=C sort); do case $f in */[eg]) echo $f;; *) echo $f:$(cat $f "
+                     "2>/dev/null);; esac; done | tr '\n' ' '") == fmt::format("{} ", are_there));
+      if (std::string_view(does).starts_with("chmod")) {
+        CHECK(trees.sh("stat -c %a ours/r/n") == "750\n");
+      }
+    }
+  }
+}
+
+TEST_CASE(
+    "An empty file that one side removed is in conflict where the other renamed its directory") {
+  for (const auto& [ours, theirs] :
+       {std::pair("rm d/n", "mv d r"), std::pair("mv d r", "rm d/n")}) {
+    INFO(ours << " and " << theirs);
+    Merging trees;
+    trees.sh("for side in base ours theirs; do : > $side/d/n; seq 9 > $side/d/g; done");
+    trees.sh(fmt::format("cd ours && {} && cd ../theirs && {}", ours, theirs));
+    CHECK(trees.conflicts() == "deleted r/n\n");
+    trees.check_refused();
+  }
+}
+
 TEST_CASE("A new directory with a file that theirs changes is made anew where it goes, as it was") {
   Merging trees;
   trees.how.attributes = true;
