@@ -30,9 +30,10 @@ struct ExecUser {
   std::vector<gid_t> groups{};
 };
 
-// One of a request's binds as a kernel overlay: the command sees `lower`, and what it changes goes
-// to `upper`. All three are directories of the host, the last two of one disk and of nobody else;
-// the root inside has the attributes of `upper`. Takes a daemon of root and a sandbox.
+// What a command sees in the place of one of its binds, a kernel overlay: it shows `lower`, and
+// what is changed goes to `upper`. The bind's host path is not looked at. All three are directories
+// of the host, the last two of one disk and of nobody else; the root inside has the attributes of
+// `upper`. Takes a daemon of root and a sandbox.
 struct ExecOverlay {
   std::string inside{};  // the path inside of the bind
   std::string lower{};

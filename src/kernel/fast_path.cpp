@@ -54,6 +54,19 @@ std::uint64_t inode_of(const std::string& directory) {
   return ::stat(directory.c_str(), &attributes) == 0 ? attributes.st_ino : 0;
 }
 
+// bubblewrap finds the overlay in a user namespace in which root has no more rights than its own.
+// "": none of the directories above the path is closed to it.
+std::string closed_above(std::string_view path) {
+  for (; !path.empty(); path = text::parent_part(path)) {
+    const std::string directory(path);
+    struct stat found{};
+    if (::stat(directory.c_str(), &found) != 0) return directory;
+    const mode_t needed = found.st_uid == 0 ? S_IXUSR : found.st_gid == 0 ? S_IXGRP : S_IXOTH;
+    if ((found.st_mode & needed) == 0) return directory;
+  }
+  return "";
+}
+
 std::int64_t changed_at(const std::string& directory) {
   struct stat attributes{};
   return ::stat(directory.c_str(), &attributes) == 0 ? nanoseconds_of(attributes.st_ctim) : 0;
@@ -90,6 +103,10 @@ std::string FastPath::why_not(const ExecRequest& request) const {
   const auto info = kernel_.forks().info_of(root);
   if (info && (info->base || info->has_sources)) {
     return fmt::format("{} is a fork, or was rolled back: not all of it is on the disk", root);
+  }
+  if (const std::string closed = closed_above(kernel_.parts().state); !closed.empty()) {
+    return fmt::format("the state lies in {}, which root may enter by its capabilities alone",
+                       closed);
   }
   return why_no_other(kernel_.parts().state + "/fast", root);
 }

@@ -561,6 +561,50 @@ def rolled_back_meanwhile():
     shutil.rmtree(kept[0])
 
 
+def a_state_that_the_sandbox_cannot_reach():
+    """Root in a user namespace has no way through somebody's closed directory: then it is the mount."""
+    top = TESTDIR / "somebodys"
+    mount = Mount(TESTDIR / "closed/mnt", top / "state")
+    mount.mnt.mkdir(parents=True)
+    mount.state.mkdir(mode=0o700, parents=True)
+    os.chown(top, 4321, 4321)
+    top.chmod(0o700)
+    mount.mount()
+    (mount / "workspaces/site").mkdir()
+    (mount / "etc/devices/local.toml").write_text('fs = "fast"\n', encoding="utf-8")
+    os.chdir(mount / "workspaces/site")
+    try:
+        reply = command(mount / "dev/local/exec", "echo made >made")
+    finally:
+        os.chdir("/")
+    expect_has(reply, f"# fs=coherent: the state lies in {top}")
+    expect_eq(read(mount / "workspaces/site/made"), "made\n")
+    mount.umount()
+
+
+def rollbacks_of_another_beside():
+    """A rollback has the host's kernel forget names; what commands work on stays where it is."""
+    other = space_of("rolled", a="a\n")
+    command(other / ".agentfs/ctl", "checkpoint one")
+    space_of("beside", a="a\n")
+    done = threading.Event()
+
+    def roll_back():
+        while not done.is_set():
+            command(other / ".agentfs/ctl", "rollback one")
+
+    thread = threading.Thread(target=roll_back)
+    thread.start()
+    try:
+        for number in range(10):
+            run_in("beside", f"echo {number} >n{number}")
+    finally:
+        done.set()
+        thread.join()
+    expect_eq(sorted(path.name for path in (SPACES / "beside").iterdir()),
+              ["a"] + [f"n{number}" for number in range(10)], "what ten commands made")
+
+
 def other_names():
     """Of a file that has another name nothing is kept: it goes on changing under that."""
     top = space_of("names", l1="hi\n")
@@ -976,7 +1020,8 @@ def without_times(seen):
 main(setup, random_operations, other_names, versions, access_lists, times_of_directories, times_beside_a_reader,
      rows_of_directories, conflicts, commits_meanwhile, texts_that_others_go_on_changing,
      what_others_append_or_set_meanwhile_stays, attributes_that_others_set, links_that_others_change, directories_that_others_move,
-     side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, what_limits_refuse_is_bounded, on_fail_and_dry_run, escapes,
+     side_by_side, forks_meanwhile, rolled_back_meanwhile, rollbacks_of_another_beside,
+     a_state_that_the_sandbox_cannot_reach, quotas, what_limits_refuse_is_bounded, on_fail_and_dry_run, escapes,
      what_is_left_out_is_bounded,
      rows_are_told_once, every_command_ends, what_a_power_cut_brings_back_is_cleared,
      what_a_command_removes_comes_back, kills)

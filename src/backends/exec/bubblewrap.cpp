@@ -161,7 +161,8 @@ Result<std::vector<std::string>> bubblewrap_arguments(const Bubblewrap& bubblewr
   add_system(arguments, bubblewrap, request);
   for (const auto& [host, inside] : request.binds) {
     TRY(check_bind(host, inside));
-    add(arguments, {"--bind", host, inside});
+    const bool is_overlay = request.overlay && inside == request.overlay->inside;
+    add(arguments, {"--bind", is_overlay ? request.overlay->upper : host, inside});
   }
   add(arguments, {"--ro-bind", program, kProgramInside});
   // After all mounts: bubblewrap's own tmpfs below them would take files too.

@@ -100,9 +100,6 @@ void add_environment(std::string& fields, const ExecRequest& request) {
 }
 
 void add_overlay(std::string& fields, const ExecRequest& request) {
-  for (const auto& [host, inside] : request.binds) {
-    if (inside == request.overlay->inside) add(fields, Field::overlay_target, host);
-  }
   add(fields, Field::overlay_inside, request.overlay->inside);
   add(fields, Field::overlay_lower, request.overlay->lower);
   add(fields, Field::overlay_upper, request.overlay->upper);

@@ -63,6 +63,15 @@ TEST_CASE("nothing of the overlay is left mounted, and it is seen nowhere else",
   CHECK(harness.reply(harness.overlaid("cat made")).output == "x\n");
 }
 
+TEST_CASE("what an overlay is in the place of may go before the command begins", "[ordinary]") {
+  NEEDS_OVERLAY();
+  Overlaid harness;
+  std::filesystem::remove_all(harness.directory + "/seen");
+  const ExecReply reply = harness.reply(harness.overlaid("ls; echo more >made"));
+  CHECK(reply.output == "old\n");
+  CHECK(file::read(harness.directory + "/upper/made") == "more\n");
+}
+
 TEST_CASE("an overlay leads to nothing but itself", "[ordinary]") {
   NEEDS_OVERLAY();
   Overlaid harness;

@@ -27,15 +27,15 @@ std::string plain_path(const std::string& directory) {
 // Not volatile: what the command syncs is on the disk.
 void mount_overlay(const Spec& spec) {
   const OverlaySpec& overlay = spec.overlay;
-  if (overlay.target.empty()) return;
+  if (overlay.inside.empty()) return;
   if (::unshare(CLONE_NEWNS) != 0) fail_with("overlay: mount namespace");
   // What is mounted and unmounted outside is seen here, and not the other way round.
   if (::mount("none", "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) fail_with("overlay: mounts");
   const std::string options =
       "redirect_dir=on,index=on,metacopy=off,lowerdir=" + plain_path(overlay.lower) +
       ",upperdir=" + plain_path(overlay.upper) + ",workdir=" + plain_path(overlay.work);
-  if (::mount("overlay", overlay.target.c_str(), "overlay", MS_NOSUID | MS_NODEV,
-              options.c_str()) != 0) {
+  if (::mount("overlay", overlay.upper.c_str(), "overlay", MS_NOSUID | MS_NODEV, options.c_str()) !=
+      0) {
     const int code = errno;
     fail_with(std::string("overlay: cannot be mounted here (") + std::strerror(code) +
                   "); fs=coherent would do",
@@ -43,9 +43,9 @@ void mount_overlay(const Spec& spec) {
   }
 }
 
-// The mount over the path goes where somebody renames or removes what is under it.
+// Without the mount over it the upper directory is what was bound.
 void check_overlay(const Spec& spec) {
-  if (spec.overlay.target.empty()) return;
+  if (spec.overlay.inside.empty()) return;
   struct statfs seen{};
   if (::statfs(spec.overlay.inside.c_str(), &seen) != 0) fail_with("overlay: inside");
   if (seen.f_type == OVERLAYFS_SUPER_MAGIC) return;

@@ -7,8 +7,9 @@
 namespace agentfs::exec {
 
 // Where the specification has an overlay: enters a mount namespace of its own and mounts it there
-// over the host path of the bind, so that bubblewrap, which looks the path up, binds it. To be
-// called as root. The overlay goes with the last process of the sandbox. Ends the program on
+// over its own upper directory, so that bubblewrap, which looks that path up, binds it. Nobody else
+// looks there; over a path of a FUSE mount it would go with each notification about what is above.
+// To be called as root. The overlay goes with the last process of the sandbox. Ends the program on
 // errors.
 void mount_overlay(const Spec& spec);
 

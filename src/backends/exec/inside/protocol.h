@@ -33,8 +33,7 @@ enum class Field : char {
   processes = 'p',       // for RLIMIT_NPROC
   file_bytes = 'f',      // for RLIMIT_FSIZE
   user = 'U',            // "uid gid group group ...": whom to become; not there: nobody else
-  overlay_target = 'T',  // host path that an overlay is mounted over, with the four below
-  overlay_inside = 'I',  // where that is to be seen inside
+  overlay_inside = 'I',  // where an overlay is to be seen inside, with the three below
   overlay_lower = 'L',
   overlay_upper = 'P',
   overlay_work = 'W',

@@ -23,9 +23,6 @@ std::vector<unsigned> numbers(const std::string& words) {
 
 bool take_overlay_field(OverlaySpec& overlay, Field field, const std::string& value) {
   switch (field) {
-    case Field::overlay_target:
-      overlay.target = value;
-      return true;
     case Field::overlay_inside:
       overlay.inside = value;
       return true;

@@ -11,8 +11,7 @@
 namespace agentfs::exec {
 
 struct OverlaySpec {
-  std::string target;  // empty: there is none
-  std::string inside;
+  std::string inside;  // empty: there is none
   std::string lower;
   std::string upper;
   std::string work;
