@@ -44,6 +44,12 @@ bool is_same_but_number(FileState known, const FileState& now) {
   return known == now;
 }
 
+// What theirs was taken to is no renamed file of ours' any more, and is asked for by its old name.
+bool is_one(const MergeConflict& settled, const MergeConflict& now) {
+  const bool is_of_one = !now.base_path.empty() && settled.base_path == now.base_path;
+  return settled.path == now.path || is_of_one;
+}
+
 // Of the disk what the change of names takes, of limits all that it makes.
 Result<Hold> hold_room(Kernel& kernel, const std::string& root, const MergePlan& plan,
                        const MergeSides& sides) {
@@ -149,7 +155,7 @@ void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
   left.ended_after = before->ended_after;
   std::erase_if(plan.conflicts, [&](const MergeConflict& conflict) {
     return std::ranges::any_of(left.settled, [&](const MergeConflict& one) {
-      return one.path == conflict.path && one.base == conflict.base &&
+      return is_one(one, conflict) && one.base == conflict.base &&
              is_same_but_number(one.theirs, conflict.theirs);
     });
   });

@@ -600,6 +600,58 @@ def what_was_resolved_is_not_asked_for_again():
     expect_eq((ours / "later").read_text(), "later\n")
 
 
+def what_ours_renamed_and_was_resolved_as_theirs_is_not_asked_for_again():
+    """By then it is no renamed file any more: theirs is under the name that ours gave it, and under no other."""
+    binary = bytes(range(256)) * 40
+    cases = {
+        "a-text": ("one\ntwo\nthree\n" * 20, lambda path: path.write_text("all of it anew\n" * 30)),
+        "a-binary": (binary, lambda path: path.write_bytes(bytes(reversed(binary)))),
+        "a-link": ("one\ntwo\nthree\n" * 20, lambda path: (path.unlink(), path.symlink_to("elsewhere"))),
+    }
+    for name, (text, does) in cases.items():
+        ours, theirs = make(f"ren-{name}"), SPACES / f"ren-{name}-1"
+        text = text if isinstance(text, bytes) else text.encode()
+        (ours / "f").write_bytes(text)
+        ctl(ours.name, f"fork {theirs.name}")
+        (ours / "f").rename(ours / "g")
+        with open(ours / "g", "r+b") as file:
+            file.write(b"OURS")
+        does(theirs / "f")
+        (theirs / "clean").write_text("clean\n")
+        refused("EBUSY", ours.name, f"merge {theirs.name}")
+        expect_eq(list(asked_of(ours.name).values()), ["g"], name)
+        ctl(ours.name, "resolve all theirs")
+        ctl(ours.name, f"merge {theirs.name}")
+        expect(not os.path.lexists(ours / "f"), f"{name}: it is there by its old name")
+        if name == "a-link":
+            expect_eq(os.readlink(ours / "g"), "elsewhere", name)
+        else:
+            expect_eq((ours / "g").read_bytes(), (theirs / "f").read_bytes(), name)
+        expect_eq((ours / "clean").read_text(), "clean\n", name)
+
+
+def an_empty_file_goes_with_the_directory_that_one_side_renamed():
+    for number, renames_here in enumerate((True, False)):
+        ours, theirs = SPACES / f"pkg-{number}", SPACES / f"pkg-{number}-1"
+        (ours / "pkg").mkdir(parents=True)
+        for name in ("a.py", "b.py", "c.py"):
+            (ours / "pkg" / name).write_text(f"{name}\n" * 9)
+        for name in ("moved", "edited", "closed", "kept"):
+            (ours / "pkg" / name).touch()
+        ctl(ours.name, f"fork {theirs.name}")
+        one, other = (ours, theirs) if renames_here else (theirs, ours)
+        (one / "pkg").rename(one / "pkg2")
+        (other / "pkg/moved").rename(other / "pkg/moved2")
+        (other / "pkg/edited").write_text("edited\n")
+        (other / "pkg/closed").chmod(0o600)
+        ctl(ours.name, f"merge {theirs.name}")
+        expect_eq(os.listdir(ours), ["pkg2"], "at the top")
+        expect_eq(sorted(os.listdir(ours / "pkg2")),
+                  ["a.py", "b.py", "c.py", "closed", "edited", "kept", "moved2"], f"renamed here: {renames_here}")
+        expect_eq((ours / "pkg2/edited").read_text(), "edited\n")
+        expect_eq((ours / "pkg2/closed").stat().st_mode & 0o777, 0o600)
+
+
 def what_a_refused_merge_shows_and_what_was_resolved_of_it_stay_over_a_restart():
     """Be it a stop or a kill: what was ended as ours is not asked for again, and each path keeps its number."""
     for name, is_killed in (("kept-told", False), ("kept-killed", True)):
@@ -2180,6 +2232,8 @@ main(mount_it, a_workspace_with_the_longest_name_is_merged_into,
      links_are_counted_after_a_merge, attributes_of_the_system_stay,
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
      what_a_refused_merge_shows_and_what_was_resolved_of_it_stay_over_a_restart,
+     what_ours_renamed_and_was_resolved_as_theirs_is_not_asked_for_again,
+     an_empty_file_goes_with_the_directory_that_one_side_renamed,
      a_fork_of_what_a_rollback_took_away_brings_that_back,
      a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took,
      conflicts_come_back_with_the_merge_that_left_them,
