@@ -100,6 +100,17 @@ Status Imports::check_not_drifted(const Import& import, const std::vector<std::s
   return refuse_drift(import.source, drifted);
 }
 
+Status Imports::check_not_emptied(const Import& import) const {
+  if (!kernel_.conflicts().take_unremoved(import.root)) return ok();
+  const TreeEntry top = TRY(forest().tree(paths::name_of(import.root)));
+  if (!TRY(names_in(forest(), *top.node)).empty()) return ok();
+  return fail(EBUSY,
+              "{}: is empty, and its removal was refused while something was under way with it; "
+              "nothing was removed in {}. `rmdir` removes it from here alone; `commit` once more "
+              "removes what the directory has",
+              import.root, import.source);
+}
+
 // Once it is made there it must be told here, and the hidden tree have it.
 Status Imports::check_room_for(const Import& import, const ImportOrder& order,
                                const std::vector<PathChange>& changes) const {
@@ -236,6 +247,7 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
   const Import import = TRY(get(caller, root));
   TRY(end_half_done(import));
   TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
+  TRY(check_not_emptied(import));
   const Hold held = TRY(kernel_.paths().begin_snapshot(root));
   ImportOrder order{.operation = "commit", .by = StoredCaller::of(caller)};
   order.start = TRY(forest().snapshot(import.tree, kOrderStart));

@@ -261,6 +261,16 @@ Result<Hold> Imports::hold(const std::string& root) const {
   return hold_until([&table = kernel_.conflicts(), key = import_key(root)] { table.end(key); });
 }
 
+Result<Hold> Imports::hold_for_removal(const std::string& root) const {
+  auto held = hold(root);
+  if (held) {
+    kernel_.conflicts().take_unremoved(root);
+  } else {
+    kernel_.conflicts().note_unremoved(root);
+  }
+  return held;
+}
+
 Result<std::string> Imports::pin(const Caller& caller, const std::string& root) {
   const ImportTurn turn(kernel_.conflicts(), root);
   TRY(turn.check());

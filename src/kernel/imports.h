@@ -50,6 +50,9 @@ class Imports {
 
   // While it lives none of these is begun. EBUSY while one is under way.
   Result<Hold> hold(const std::string& root) const;
+  // So that its name can go. Where that is refused, the next commit of what is empty by then is,
+  // too: who removes a workspace does not mean its directory.
+  Result<Hold> hold_for_removal(const std::string& root) const;
   // Ends what a crash or a directory that was away has cut short; what cannot be is told in the
   // log. Waits for merges into the root.
   void end_half_done(const std::string& root);
@@ -126,6 +129,7 @@ class Imports {
   // EBUSY with the paths where the directory is not what the commit left any more.
   Status check_still_there(const Import& import, const ImportOrder& order) const;
   Status check_not_drifted(const Import& import, const std::vector<std::string>& paths);
+  Status check_not_emptied(const Import& import) const;
   Status check_room_for(const Import& import, const ImportOrder& order,
                         const std::vector<PathChange>& changes) const;
   Status begin(const Import& import, const ImportOrder& order);

@@ -172,6 +172,41 @@ def an_import_keeps_its_name_while_it_is_committed():
     shutil.rmtree(SPACES / "renamed")
 
 
+def an_import_that_is_removed_beside_its_commit_takes_nothing_there_with_it():
+    """`rm -rf` has emptied it when its last step is refused; that is not what the next commit is to write."""
+    top = HOST / "emptied"
+    top.mkdir()
+    names = [f"f{number:04}" for number in range(1000)]
+    for name in names:
+        (top / name).write_text("theirs\n")
+    space = take(top, "emptied")
+    for name in names:
+        (space / name).write_text("our own\n")
+    committing = threading.Thread(target=ctl, args=("emptied", "commit"))
+    committing.start()
+    wait_until(60, lambda: (top / names[0]).stat().st_size == 8, "the first change there")
+    expect_errno("EBUSY", os.rmdir, space)
+    committing.join()
+    (space / names[0]).write_text("not empty yet\n")
+    ctl("emptied", "commit")
+    expect_eq(read(top / names[0]), "not empty yet\n", "what is not empty")
+    committing = threading.Thread(target=ctl, args=("emptied", "commit"))
+    for name in names:
+        (space / name).write_text("our own, again\n")
+    committing.start()
+    wait_until(60, lambda: (top / names[0]).stat().st_size == 15, "the first change there")
+    run(["sh", "-c", f"rm -rf {space} || true"])
+    committing.join()
+    if space.exists():  # the commit was not over by then
+        expect_errno("EBUSY", tell, space / ".agentfs/ctl", "commit\n")
+        expect_has(M.last_error(), "nothing was removed in")
+    expect_eq({read(top / name) for name in names}, {"our own, again\n"}, "what the directory has")
+    if space.exists():
+        ctl("emptied", "commit")
+        expect_eq(os.listdir(top), [], "asked for once more")
+        os.rmdir(space)
+
+
 def what_is_stored_through_a_mapping_on_an_overlay_is_a_change_there():
     """As on the root of a container: the pages are of the file that the overlay's one is made of."""
     lower, upper, work, merged = (TESTDIR / f"overlay-{name}" for name in ("lower", "upper", "work", "merged"))
@@ -1644,6 +1679,7 @@ main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mou
      reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
      commit_makes_the_directory_what_the_workspace_is,
      an_import_keeps_its_name_while_it_is_committed,
+     an_import_that_is_removed_beside_its_commit_takes_nothing_there_with_it,
      attributes_that_a_file_there_has_no_room_for_stop_no_commit,
      attributes_that_a_full_disk_takes_no_more_stop_a_commit,
      what_is_stored_through_a_mapping_on_an_overlay_is_a_change_there,

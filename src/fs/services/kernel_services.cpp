@@ -105,7 +105,7 @@ Result<Hold> KernelServices::hold_tree(const std::string& root) {
 }
 
 Result<Hold> KernelServices::hold_import(const std::string& root) {
-  return kernel_.imports().hold(root);
+  return kernel_.imports().hold_for_removal(root);
 }
 
 Status KernelServices::check_room(bool makes_room) {
