@@ -1101,7 +1101,54 @@ def import_on_full_disk():
     mount.umount()
 
 
-main(full, a_commit_of_a_checkpoint_is_whole_or_none, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_room,
+def a_write_to_a_file_of_several_names_is_made_for_all_or_none():
+    """Of a file that a checkpoint has, too, its names get another inode: nothing of that is left where it fails."""
+    mount = Mount.of("several")
+    run(["mount", "-t", "tmpfs", "-o", "size=300m,nr_inodes=4000", "tmpfs", mount.state])
+    mount.mount()
+    refused = 0
+    for free in range(8):
+        top = mount / f"workspaces/w{free}"
+        names = [top / directory / "a" for directory in ("p", "q", "r")]
+        for name in names:
+            name.parent.mkdir(parents=True)
+        names[0].write_text("first\n")
+        for name in names[1:]:
+            os.link(names[0], name)
+        command(top / ".agentfs/ctl", "checkpoint c")
+        for name in names:  # each directory is kept for the checkpoint by now
+            (name.parent / "t").touch()
+        ballast = mount.state / "ballast"
+        ballast.mkdir()
+        for number in range(os.statvfs(mount.state).f_ffree - free - 1):
+            (ballast / str(number)).touch()
+        try:
+            names[0].write_text("second\n")
+        except OSError as error:
+            refused += 1
+            expect_eq(error.errno, errno.ENOSPC, f"with {free} inodes")
+            expect_eq({read(name) for name in names}, {"first\n"}, f"refused with {free} inodes")
+        shutil.rmtree(ballast)
+        with open(names[1], "r+", encoding="utf-8") as file:
+            file.write("thirdly\n")
+        expect_eq({read(name) for name in names}, {"thirdly\n"}, f"after {free} inodes")
+        (top / "q/a").chmod(0o600)
+        (top / "r/a").unlink()
+        command(top / ".agentfs/ctl", "discard c")
+        names[0].write_text("important\n")
+        notes = list(mount.state.rglob("moving.*"))
+        expect_eq(notes, [], "notes of what is half done")
+    expect(refused > 1, f"refused with {refused} numbers of free inodes alone")
+    mount.umount()
+    mount.fsck()
+    mount.mount()
+    for free in range(8):
+        for directory in ("p", "q"):
+            expect_eq(read(mount / f"workspaces/w{free}/{directory}/a"), "important\n", "after a start")
+    mount.umount()
+
+
+main(full, a_write_to_a_file_of_several_names_is_made_for_all_or_none, a_commit_of_a_checkpoint_is_whole_or_none, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_room,
      removing_gives_inodes_back, forks_go_where_no_inode_is_left,
      a_disk_that_is_read_only_is_told, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,

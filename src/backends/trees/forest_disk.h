@@ -184,9 +184,9 @@ class ForestDisk {
   Status link_file(int from, const std::string& name, int to);
   bool leads_to(const ForestNode::Name& name, ino_t inode);
   Status unshare(ForestNode& file, const std::vector<ForestNode::Name>& names, bool empty);
-  Status move_names(Line& line, ino_t old, const std::string& fresh,
+  Status move_names(Line& line, const Borrowed& old, const std::string& fresh,
                     const std::vector<ForestNode::Name>& names);
-  Status put_over(Line& line, const std::string& fresh, const ForestNode::Name& name, bool last);
+  Status put_over(Line& line, const std::string& fresh, const ForestNode::Name& name);
 
   Parts parts_;
   const Marks marks_;

@@ -62,7 +62,10 @@ Result<bool> ForestDisk::save(ForestNode& directory, Until until) {
                 "read it; removing files, and `discard` of some of these, makes room");
   }
   const Growth ended = std::move(saving_.extract(&directory).mapped());
-  TRY(line.keep(key, ended.name));
+  if (Status kept = line.keep(key, ended.name); !kept) {
+    (void)remove_whole(line.directory(), ended.name);
+    return std::unexpected(std::move(kept).error());
+  }
   ++counts.saved;
   moved();
   return true;

@@ -7,9 +7,36 @@
 #include <iterator>
 
 #include "backends/trees/forest_disk.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
+namespace {
+
+Status link_again(int room, const std::string& name, const std::string& other) {
+  if (::linkat(room, name.c_str(), room, other.c_str(), 0) == 0) return ok();
+  return fail_errno("another name of a file");
+}
+
+// What has been written to the old inode since, or is another file of that number, is no half of
+// what the note tells of: an earlier build left it where names could not be moved.
+bool is_copy_of(ForestDisk& disk, const Marks& marks, const Spot& made, const Spot& old) {
+  struct stat its{};
+  struct stat was{};
+  const auto look = [](const Spot& spot, struct stat& found) {
+    return ::fstatat(spot.directory, spot.name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
+  };
+  if (!look(made, its) || !look(old, was)) return false;
+  const std::int64_t later = nanoseconds_of(its.st_mtim) - nanoseconds_of(was.st_mtim);
+  const bool is_of_then = later == 0 || (later > 0 && its.st_size == 0);  // emptied as it was made
+  const auto number = [&](const Spot& spot, const struct stat& file) {
+    return disk.id_of(marks.file(spot), file.st_mode & S_IFMT, file.st_ino);
+  };
+  return is_of_then && its.st_mode == was.st_mode && its.st_uid == was.st_uid &&
+         its.st_gid == was.st_gid && number(made, its) == number(old, was);
+}
+
+}  // namespace
 
 // All directories with a name of the file are kept first: what a snapshot has of a group of hard
 // links must be one file, too.
@@ -164,7 +191,7 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   const TreeEntry made = TRY(open_entry(line.directory(), fresh));
   ids().lend(made.attributes.st_ino, *mark.id, old_inode);
   const Borrowed held = TRY(table().borrow(*made.node));
-  TRY(move_names(line, old_inode, fresh, names));
+  TRY(move_names(line, old, fresh, names));
   if (names.empty()) table().keep_removed(UniqueFd(::dup(held.get())));
   book().move(file, made.node);
   for (const auto& [open, replacement] : replacements) {
@@ -176,34 +203,48 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   return ok();
 }
 
-// With several names, a crash between two leaves a note of what to go on with.
-Status ForestDisk::move_names(Line& line, ino_t old, const std::string& fresh,
+// All that takes room comes before the first name has moved, and where one cannot be moved, those
+// before it come back. With several names, a crash between two leaves a note of what to go on with.
+Status ForestDisk::move_names(Line& line, const Borrowed& old, const std::string& fresh,
                               const std::vector<ForestNode::Name>& names) {
-  const std::string note = fmt::format("moving.{}", old);
   const int room = line.directory();
-  if (names.size() > 1 && ::linkat(room, fresh.c_str(), room, note.c_str(), 0) != 0) {
-    return fail_errno(note);
+  struct stat its{};
+  if (::fstat(old.get(), &its) != 0) return fail_errno("a file");
+  const std::string note = fmt::format("moving.{}", its.st_ino);
+  std::vector<std::string> links{fresh};  // of the new inode, one a name
+  Status moved = ok();
+  if (names.size() > 1) {
+    ::unlinkat(room, note.c_str(), 0);  // of a build that left it where this failed
+    moved = link_again(room, fresh, note);
   }
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    TRY(put_over(line, fresh, names[i], i + 1 == names.size()));
+  while (moved && links.size() < names.size()) {
+    moved = link_again(room, fresh, links.emplace_back(line.fresh_name()));
   }
-  if (names.size() > 1) ::unlinkat(room, note.c_str(), 0);
-  ::unlinkat(room, fresh.c_str(), 0);
-  return ok();
+  std::size_t done = 0;
+  while (moved && done < names.size()) {
+    moved = put_over(line, links[done], names[done]);
+    if (moved) ++done;
+  }
+  bool is_whole = true;  // the old inode has all names, or the new one
+  while (!moved && done > 0) {
+    const std::string back = line.fresh_name();
+    const bool is_made =
+        ::linkat(AT_FDCWD, old.path().c_str(), room, back.c_str(), AT_SYMLINK_FOLLOW) == 0;
+    is_whole = is_made && put_over(line, back, names[--done]) && is_whole;
+  }
+  for (const std::string& link : links) ::unlinkat(room, link.c_str(), 0);
+  if (is_whole) ::unlinkat(room, note.c_str(), 0);
+  return moved;
 }
 
 // The directory's own times are not those of a change that anybody made.
-Status ForestDisk::put_over(Line& line, const std::string& fresh, const ForestNode::Name& name,
-                            bool last) {
+Status ForestDisk::put_over(Line& line, const std::string& fresh, const ForestNode::Name& name) {
   const Borrowed directory = TRY(borrow(*name.parent));
   struct stat attributes{};
   if (::fstat(directory.get(), &attributes) != 0) return fail_errno("a directory");
   TRY(keep_time(*name.parent));
   const OwnerRights lent = TRY(lend(*name.parent, S_IRWXU));
-  const int room = line.directory();
-  const std::string moved = last ? fresh : line.fresh_name();
-  if (!last && ::linkat(room, fresh.c_str(), room, moved.c_str(), 0) != 0) return fail_errno(moved);
-  if (::renameat(room, moved.c_str(), directory.get(), name.name.c_str()) != 0) {
+  if (::renameat(line.directory(), fresh.c_str(), directory.get(), name.name.c_str()) != 0) {
     return fail_errno(text::shown(name.name));
   }
   restore_times(Spot::of(directory.get()), attributes);
@@ -212,14 +253,17 @@ Status ForestDisk::put_over(Line& line, const std::string& fresh, const ForestNo
 }
 
 Status ForestDisk::recover(Line& line, ForestNode& root) {
+  const int room = line.directory();
   for (const ino_t old : line.moving()) {
     const std::string note = fmt::format("moving.{}", old);
-    const int room = line.directory();
     const FoundLinks found = TRY(find_hard_links(*this, root, old));
     for (const ForestNode::Name& name : found.of(old)) {
+      const Borrowed directory = TRY(borrow(*name.parent));
+      const Spot spot = Spot::in(directory.get(), name.name);
+      if (!is_copy_of(*this, marks_, Spot::in(room, note), spot)) break;
       const std::string fresh = line.fresh_name();
-      if (::linkat(room, note.c_str(), room, fresh.c_str(), 0) != 0) return fail_errno(fresh);
-      TRY(put_over(line, fresh, name, true));
+      TRY(link_again(room, note, fresh));
+      TRY(put_over(line, fresh, name));
     }
     ::unlinkat(room, note.c_str(), 0);
   }
