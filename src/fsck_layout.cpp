@@ -19,7 +19,7 @@ namespace {
 // Beside those of every state.
 constexpr auto kOthers = std::to_array<std::string_view>(
     {"conflicts", "drops", "fast", "imports", "merge-bases", "merge-conflicts", "merges", "past",
-     "past/new", "past/rights", "restores", "staged", "tree-orders"});
+     "past/new", "past/rights", "restores", "staged", "tree-orders", "unremoved"});
 // Of a forest, below its hidden room.
 constexpr auto kRooms = std::to_array<std::string_view>({"/lines", "/rights", "/trash", "/apart"});
 constexpr auto kFilesOfRooms = std::to_array<std::string_view>({"/marks", "/ids"});

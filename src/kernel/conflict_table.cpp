@@ -36,16 +36,6 @@ bool ConflictTable::is_busy(const std::string& root) const {
   return busy_.contains(root);
 }
 
-void ConflictTable::note_unremoved(const std::string& root) {
-  Lock lock(mutex_);
-  unremoved_.insert(root);
-}
-
-bool ConflictTable::take_unremoved(const std::string& root) {
-  Lock lock(mutex_);
-  return unremoved_.erase(root) != 0;
-}
-
 MergeConflictsRef ConflictTable::find(const std::string& tree) const {
   Lock lock(mutex_);
   const auto found = all_.find(tree);

@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,9 +59,6 @@ class ConflictTable {
   bool try_to_begin(const std::string& root);    // for them, too; false where it would wait
   void end(const std::string& root);
   bool is_busy(const std::string& root) const;
-  // A removal was refused since something is under way; by then most of what was in it is gone.
-  void note_unremoved(const std::string& root);
-  bool take_unremoved(const std::string& root);           // whether one was, and forgets that
   MergeConflictsRef find(const std::string& tree) const;  // null: none
   void set(const std::string& tree, MergeConflictsRef conflicts);
   All all() const;
@@ -72,7 +68,6 @@ class ConflictTable {
   std::condition_variable_any ended_;
   All all_ GUARDED_BY(mutex_);
   std::map<std::string, bool> busy_ GUARDED_BY(mutex_);  // by root: is it a merge?
-  std::set<std::string> unremoved_ GUARDED_BY(mutex_);
 };
 
 // While it lives no merge into the root is under way: what copies or replaces a whole tree waits.

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/blocks.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/forks.h"
@@ -100,8 +101,14 @@ Status Imports::check_not_drifted(const Import& import, const std::vector<std::s
   return refuse_drift(import.source, drifted);
 }
 
+std::string Imports::unremoved_note(std::uint32_t id) const {
+  return fmt::format("{}/unremoved/{}", kernel_.parts().state, id);
+}
+
 Status Imports::check_not_emptied(const Import& import) const {
-  if (!kernel_.conflicts().take_unremoved(import.root)) return ok();
+  const std::string note = unremoved_note(import.id);
+  if (!file::exists(note)) return ok();
+  TRY(file::remove(note));
   const TreeEntry top = TRY(forest().tree(paths::name_of(import.root)));
   if (!TRY(names_in(forest(), *top.node)).empty()) return ok();
   return fail(EBUSY,

@@ -96,15 +96,19 @@ Status ImportMirror::add_file(const HostDrift& drift) {
   const UniqueFd content = written != nullptr ? TRY(written->content()) : UniqueFd();
   struct stat attributes{};
   if (content && ::fstat(content.get(), &attributes) != 0) return fail_errno(text::shown(name));
+  bool is_gone = false;
   {
     const Writing writing = TRY(forest_.begin_write(*made.file));
     const int file = made.file->descriptor();
     if (content) {
       (void)TRY(copy_bytes(content.get(), file, attributes));
     } else {
-      TRY(store_.lend(id_, drift.path, file));
+      const Status lent = store_.lend(id_, drift.path, file);
+      if (!lent) is_gone = lent.error().code == ENOENT;
+      if (!lent && !is_gone) return lent;
     }
   }
+  if (is_gone) return forest_.unlink(*above, name, TreeCaller{});
   return written != nullptr ? set_held(*made.entry.node, *written) : ok();
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/file.h"
 #include "base/git_quoted.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -263,11 +264,12 @@ Result<Hold> Imports::hold(const std::string& root) const {
 
 Result<Hold> Imports::hold_for_removal(const std::string& root) const {
   auto held = hold(root);
-  if (held) {
-    kernel_.conflicts().take_unremoved(root);
-  } else {
-    kernel_.conflicts().note_unremoved(root);
-  }
+  const auto import = held ? std::nullopt : find(root);
+  if (!import) return held;
+  const std::string note = unremoved_note(import->id);
+  Status noted = file::make_directories(std::string(text::parent_part(note)), 0700);
+  if (noted) noted = file::replace(note, "");
+  if (!noted) log::warning("{}", noted.error().message);
   return held;
 }
 
@@ -351,7 +353,9 @@ std::vector<Imports::HiddenTree> Imports::hidden_trees() const {
 Status Imports::drop_hidden(const std::string& tree) const {
   const auto is_known = [&](const std::string& name) { return forest().tree(name).has_value(); };
   const auto names = TRY(names_in(forest(), *forest().root()));
-  return std::ranges::all_of(names, is_known) ? forest().drop(tree) : ok();
+  if (!std::ranges::all_of(names, is_known)) return ok();
+  if (const auto id = id_of(paths::name_of(tree))) (void)file::remove(unremoved_note(*id));
+  return forest().drop(tree);
 }
 
 Status Imports::settle() {

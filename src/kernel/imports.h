@@ -130,6 +130,7 @@ class Imports {
   Status check_still_there(const Import& import, const ImportOrder& order) const;
   Status check_not_drifted(const Import& import, const std::vector<std::string>& paths);
   Status check_not_emptied(const Import& import) const;
+  std::string unremoved_note(std::uint32_t id) const;  // a file that is there where it was refused
   Status check_room_for(const Import& import, const ImportOrder& order,
                         const std::vector<PathChange>& changes) const;
   Status begin(const Import& import, const ImportOrder& order);

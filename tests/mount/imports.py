@@ -198,6 +198,10 @@ def an_import_that_is_removed_beside_its_commit_takes_nothing_there_with_it():
     run(["sh", "-c", f"rm -rf {space} || true"])
     committing.join()
     if space.exists():  # the commit was not over by then
+        M.umount()
+        M.mount()
+        os.rename(space, SPACES / "emptied-2")
+        os.rename(SPACES / "emptied-2", space)
         expect_errno("EBUSY", tell, space / ".agentfs/ctl", "commit\n")
         expect_has(M.last_error(), "nothing was removed in")
     expect_eq({read(top / name) for name in names}, {"our own, again\n"}, "what the directory has")

@@ -118,9 +118,16 @@ bool is_git_object(std::string_view path) {
 }
 
 Result<HostDirectory> HostDirectory::open(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return fail_errno(path);
-  return HostDirectory(path, std::move(fd));
+  open_how how{};
+  how.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_SYMLINKS;
+  UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
+  if (fd) return HostDirectory(path, std::move(fd));
+  if (errno != ELOOP) return fail_errno(path);
+  return fail(ELOOP,
+              "{}: it, or a directory above it, is a link now and was none when it was imported; "
+              "with the directory back in its place, or imported by where it is, this would do",
+              text::shown(path));
 }
 
 std::string HostDirectory::shown(const std::string& path) const {

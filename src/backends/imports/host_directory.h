@@ -24,7 +24,7 @@ std::uint32_t kind_of_disk(int file);
 // a path: a directory that was replaced by a link is not what was recorded (ELOOP).
 class HostDirectory {
  public:
-  static Result<HostDirectory> open(const std::string& path);
+  static Result<HostDirectory> open(const std::string& path);  // absolute
 
   const std::string& path() const { return path_; }
   std::string shown(const std::string& path) const;  // for messages

@@ -127,7 +127,8 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
   (void)TRY(copy_bytes(content.get(), file, attributes));
   struct stat after{};
   if (::fstat(content.get(), &after) != 0 || !is_as_it_was(attributes, after)) {
-    return fail(EBUSY, "{}: changed while it was copied; commit again", host_.shown(change.path));
+    return fail(EBUSY, "{}: was changed here while it was copied to {}; commit again",
+                text::shown(change.path), host_.path());
   }
   attributes.st_uid = change.uid;
   attributes.st_gid = change.gid;

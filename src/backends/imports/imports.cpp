@@ -292,10 +292,13 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   const auto number = records->find(path);
   if (!number) return fail(ENOENT, "{}: not recorded", text::shown(path));
   const auto host = TRY(HostDirectory::open(records->source()));
-  const UniqueFd there = TRY(host.open(path, O_PATH));
-  struct stat attributes{};
-  if (::fstat(there.get(), &attributes) != 0) return fail_errno(host.shown(path));
   const FileState state = records->state(path);
+  const auto there = host.open(path, O_PATH);
+  const bool is_gone = !there && there.error().code == ENOENT && !is_copied(path);
+  if (!there && !is_gone) return std::unexpected(there.error());
+  struct stat attributes{};
+  if (::fstat(is_gone ? file : there->get(), &attributes) != 0) return fail_errno(host.shown(path));
+  if (is_gone) attributes.st_mode = state.mode;
   attributes.st_size = state.size;
   attributes.st_mtim = time_of(state.modified);
   if (is_copied(path)) {
@@ -307,7 +310,7 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
     const bool is_lent = imports::lend(file, state.size, mark_, mark);
     if (!is_lent) return fail_errno(host.shown(path));
   }
-  const Xattrs xattrs = brought_xattrs(there.get());
+  const Xattrs xattrs = is_gone ? Xattrs() : brought_xattrs(there->get());
   TRY(give_xattrs(file, xattrs));
   TRY(set_attributes(file, attributes));
   if (const auto found = xattrs.find(kCapabilityName); found != xattrs.end()) {

@@ -14,6 +14,36 @@
 namespace agentfs::test {
 namespace {
 
+TEST_CASE("A link in the place of a directory above the one that was imported leads nowhere") {
+  Imported it;
+  const std::string above = it.directory.path() + "/above";
+  put(above + "/q/a", "a\n");
+  put(it.directory.path() + "/other/q/b", "somebody's\n");
+  const std::uint32_t id = must(it.store->add(fs::canonical(above + "/q").native()));
+  must(it.store->record(id, must(it.store->drift(id, true))));
+  fs::rename(above, above + "-away");
+  fs::create_directory_symlink(it.directory.path() + "/other", above);
+  CHECK(it.store->drift(id, false).error().code == ELOOP);
+  const auto written = it.store->write(id, {it.file("new", "ours\n")});
+  CHECK(written.error().code == ELOOP);
+  CHECK_THAT(written.error().message,
+             Catch::Matchers::has("is a link now and was none when it was imported"));
+  CHECK_FALSE(fs::exists(it.directory.path() + "/other/q/new"));
+}
+
+TEST_CASE("A file that vanishes before it is lent is refused until it is back") {
+  Imported it;
+  fs::rename(it.host + "/a", it.host + "-a");
+  const UniqueFd ours = it.lent("a");
+  struct stat its{};
+  REQUIRE(::fstat(ours.get(), &its) == 0);
+  CHECK(its.st_size == 14);
+  CHECK(it.store->open(ours.get()).error().code == EBUSY);
+  fs::rename(it.host + "-a", it.host + "/a");
+  const auto back = it.store->open(ours.get());
+  CHECK(it.drifted() == (back ? Paths() : Paths{"a"}));
+}
+
 TEST_CASE("Changes are all written, with owner, mode and time") {
   Imported it;
   HostChange gone{.path = "src/deep"};
