@@ -955,6 +955,25 @@ def rows_are_told_once():
     expect_eq(lines_of(begin, b'"begin":%d'), 1, "rows of the end")
 
 
+def staged(space):
+    """How much a fold has brought into the workspace so far."""
+    try:
+        return len(os.listdir(M.state / "trees/workspaces" / space / ".agentfs-merge"))
+    except FileNotFoundError:
+        return 0
+
+
+def links_stay_one_file_over_a_kill():
+    """What a fold had brought in goes back whole, also where a checkpoint shares the rest of the workspace."""
+    for number in range(ROUNDS):
+        top = space_of(f"linked{number}", a="x\n")
+        command(top / ".agentfs/ctl", "checkpoint k")
+        kill_while(top.name, "mv a g; mkdir d; ln g d/e; echo q >>g; for i in $(seq 300); do : >n$i; done",
+                   lambda begin: staged(top.name) > 25 * number or lines_of(begin, b'"begin":%d') > 0)
+        expect_eq(read(top / "g"), "x\nq\n", f"round {number}")
+        expect_eq((top / "g").stat().st_ino, (top / "d/e").stat().st_ino, f"round {number}: one file")
+
+
 def every_command_ends():
     """A kill at the end of a command: it has one row of its end after the next start."""
     rng = random.Random(SEED)
@@ -1023,5 +1042,5 @@ main(setup, random_operations, other_names, versions, access_lists, times_of_dir
      side_by_side, forks_meanwhile, rolled_back_meanwhile, rollbacks_of_another_beside,
      a_state_that_the_sandbox_cannot_reach, quotas, what_limits_refuse_is_bounded, on_fail_and_dry_run, escapes,
      what_is_left_out_is_bounded,
-     rows_are_told_once, every_command_ends, what_a_power_cut_brings_back_is_cleared,
+     rows_are_told_once, links_stay_one_file_over_a_kill, every_command_ends, what_a_power_cut_brings_back_is_cleared,
      what_a_command_removes_comes_back, kills)

@@ -1,12 +1,27 @@
 // SPDX-License-Identifier: MIT
 // Files that come into a tree from outside, and go there.
+#include <algorithm>
 #include <cstdio>
 
 #include "backends/trees/disk_files.h"
 #include "backends/trees/forest_store.h"
+#include "base/temporary_name.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
+namespace {
+
+// No snapshot has it, nor what was brought there: that came with all its names, and goes with them.
+// A start does not know that any more, and would keep both for the newest one.
+bool is_where_merges_stage(ForestDisk& disk, const ForestNode& directory) {
+  const auto names = disk.book().names(directory);
+  return std::ranges::any_of(names, [&](const ForestNode::Name& name) {
+    const auto above = disk.book().parents(*name.parent);
+    return name.name == kMergeDirectory && std::ranges::find(above, disk.top_node) != above.end();
+  });
+}
+
+}  // namespace
 
 // An inode that comes into a tree below another one.
 struct ForestStore::Newcomer {
@@ -77,10 +92,10 @@ Status ForestStore::expel(const TreeNode& any, const std::string& name, int dire
   const auto parent = TRY(own(any));
   TRY(check_name(name));
   if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
-  const auto act = [&](const ForestNodeRef& victim) -> Status {
+  const auto act = [&](const ForestNodeRef& victim, bool last) -> Status {
     const NameChanges::Change change(names_);
     Status done = f_->disk().expel(*parent->disk, name, directory, new_name, caller);
-    if (done) removed(victim, true);
+    if (done) removed(victim, last);
     if (done) f_->book().remove_name(*parent, name);
     return done;
   };
@@ -88,13 +103,19 @@ Status ForestStore::expel(const TreeNode& any, const std::string& name, int dire
     const std::shared_lock together(mutex_);
     const Lender* const lender = f_->marks().lender();
     const bool may_be_lent = lender != nullptr && lender->is_astray();
-    if (is_plain(*parent) && parent->prepared() && !may_be_lent) return act(nullptr);
+    if (is_plain(*parent) && parent->prepared() && !may_be_lent) return act(nullptr, true);
   }
   const auto alone = alone_with({parent.get()});
+  const auto staged = is_where_merges_stage(*f_, *parent) ? f_->find_alone(*parent, name)
+                                                          : fail(ENOENT, "{}", name);
+  if (staged) {
+    const bool is_last = staged->node->type() == S_IFDIR || staged->attributes.st_nlink == 1;
+    return act(std::static_pointer_cast<ForestNode>(staged->node), is_last);
+  }
   TRY(f_->prepare_directory(*parent));
   const auto victim = TRY(prepare_victim(*parent, name));
   if (victim && f_->lends(*victim)) return fail(EBUSY, "{}: its bytes are lent", text::shown(name));
-  return act(victim);
+  return act(victim, true);
 }
 
 }  // namespace agentfs::trees
