@@ -25,7 +25,7 @@ constexpr int kTicksToNarrow = 20;
 constexpr int kTicksToGrow = 2;
 constexpr std::size_t kMostWorkers = 256;  // each has a buffer of a megabyte, used as far as asked
 // What a program does between two calls, mostly.
-constexpr std::chrono::microseconds kMoment(10);
+constexpr std::chrono::microseconds kAwakeAfterwards(10);
 
 constexpr bool is_odd(std::uint64_t step) { return step % 2 != 0; }
 
@@ -149,7 +149,7 @@ void Workers::lead(Worker& self, fuse_buf& buffer) {
     auto mine = answer;
     if (!self.step.compare_exchange_strong(mine, answer + 1)) return;
     if (is_crowded_ && is_one_too_many(self)) return;
-    if (options_.busy_poll) awake_until = Clock::now() + kMoment;
+    if (options_.busy_poll) awake_until = Clock::now() + kAwakeAfterwards;
   }
   end(self, 0);
 }

@@ -20,7 +20,7 @@
 namespace agentfs::vfs {
 namespace {
 
-constexpr std::size_t kPiece = 1U << 20U;
+constexpr std::size_t kCopiedAtOnce = 1U << 20U;
 
 std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 
@@ -34,7 +34,7 @@ Status write_piece(Request& request, Handle& handle, off_t offset, std::string_v
 
 // Holes stay holes: only what holds data is written.
 Status copy_bytes(Request& request, int from, Handle& to, off_t size) {
-  std::string piece(kPiece, '\0');
+  std::string piece(kCopiedAtOnce, '\0');
   for (off_t at = 0;;) {
     const auto data = next_data(from, at, size);
     if (!data) return ok();
