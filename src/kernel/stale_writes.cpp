@@ -125,7 +125,11 @@ Status StaleWrites::refuse(const Caller& caller, const Replacement& attempt, std
   RefusedWrites& refused = kernel_.refused_writes();
   const auto theirs = attempt.text();
   const auto ours = refused.there(attempt.path);
-  if (theirs && ours && *theirs == *ours) return ok();
+  if (theirs && ours && *theirs == *ours) {
+    // Of a tool that is what it wants to be there. Programs that count from one number, too, put
+    // the same: of a rename nobody knows, and there is nothing to keep.
+    return attempt.way == Replacement::Way::text ? Status(ok()) : fail(ESTALE, "{}", sentence);
+  }
   const auto kept =
       theirs
           ? refused.keep(

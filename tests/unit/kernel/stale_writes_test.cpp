@@ -88,7 +88,8 @@ TEST_CASE("nothing is refused where nothing would be lost") {
   w.write(w.t.person(), kPath, "one\n");
   CHECK(w.code(Way::text) == 0);  // again what it has seen
   w.write(w.t.person(), kPath, "its own\n");
-  CHECK(w.code(Way::text) == 0);  // what it would write is there
+  CHECK(w.code(Way::text) == 0);         // what it would write is there
+  CHECK(w.code(Way::rename) == ESTALE);  // two who count write the same, and one would be lost
   CHECK(w.refused().all(w.t.person()).empty());
 }
 
