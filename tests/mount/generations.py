@@ -63,6 +63,20 @@ while wanted > 0:
     except OSError: pass
 """
 
+# Counts a file up so often from what it has read, and begins anew where that is refused.
+COUNTING_COMMAND = """
+import errno, os, sys
+mine, wanted = "t." + sys.argv[1], int(sys.argv[2])
+while wanted > 0:
+    try:
+        with open("count") as file: seen = file.read()
+        with open(mine, "w") as file: file.write(str(int(seen) + 1))
+        os.rename(mine, "count")
+        wanted -= 1
+    except OSError as error:
+        if error.errno != errno.ESTALE: raise
+"""
+
 # Publishes on the generation that it finds, and says what came of it.
 ANOTHER = """
 import errno, os, sys
@@ -547,6 +561,19 @@ def commands_of_agents():
     expect_eq(read(CONFLICTS / f"{conflicts()[-1]}/theirs"), "mine\n", "what mv would have put there")
 
 
+def of_agents_that_count_none_is_lost():
+    """Each says what it has done by its answer, so that what is refused it does again."""
+    each = 150
+    (SITE / "count").write_text("0")
+    (SITE / "count.py").write_text(COUNTING_COMMAND)
+    counters = [agent(f"counter-{name}", ("exec", {"command": f"python3 count.py {name} {each}"}))
+                for name in "ab"]
+    for pid in counters:
+        M.wait(pid, 200)
+        expect_has(result(pid, 1), "exit=0")
+    expect_eq(read(SITE / "count"), str(each * len(counters)))
+
+
 def what_is_ignored_is_not_checked():
     (SITE / ".gitignore").write_text("build/\n*.log\n")
     (SITE / "build").mkdir()
@@ -595,5 +622,5 @@ main(mount_it, names_have_generations, they_are_told, hashes, copies_do_not_carr
      what_another_is_writing_counts, a_condition_is_of_a_file_with_one_name, a_file_without_its_name_is_stale, of_two_one_publishes,
      of_many_who_count_none_is_lost, of_threads_who_count_none_is_lost,
      who_has_cut_a_file_has_it_until_it_is_written,
-     who_has_cut_what_has_gone_holds_up_nobody, an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
+     who_has_cut_what_has_gone_holds_up_nobody, an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, of_agents_that_count_none_is_lost, what_is_ignored_is_not_checked, policies,
      what_a_tool_deletes_is_in_the_trash_whatever_its_name)

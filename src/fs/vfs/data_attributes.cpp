@@ -154,11 +154,11 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   if ((wanted.which & SetAttributes::uid) != 0) TRY(charge.give(*this, wanted.values.st_uid));
   DataGuard guard(request, *tree_, region_);
   const bool is_publishing = handle != nullptr && handle->is_publishing();
+  Undertaking setting(*tree_, TRY(request.writer()), naming(),
+                      {.operation = truncates ? "truncate" : "attributes"});
   if (truncates)
     TRY(guard.resize(*this,
                      {before.st_size, wanted.values.st_size, handle == nullptr, is_publishing}));
-  Undertaking setting(*tree_, TRY(request.writer()), naming(),
-                      {.operation = truncates ? "truncate" : "attributes"});
   Resizing resizing{.before = before};
   const auto size = truncates ? std::optional(wanted.values.st_size) : std::nullopt;
   const Status ready = begin_setting(handle, size, resizing);

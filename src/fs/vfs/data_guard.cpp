@@ -24,6 +24,20 @@ Result<std::string> whole_text(TreeStore& store, const TreeNode& file) {
 
 }  // namespace
 
+void DataTree::note_former(const TreeNodeRef& file, const std::string& path) {
+  const WriteGuard* const guard = services_.guard();
+  const bool is_of_use = guard != nullptr && (guard->watches() || guard->has_conditions());
+  if (!is_of_use || file == nullptr || file->type() != S_IFREG) return;
+  Lock lock(mutex_);
+  if (nodes_.contains(file.get())) former_[file.get()] = path;
+}
+
+std::string DataTree::former_path(const TreeNode& file) {
+  Lock lock(mutex_);
+  const auto found = former_.find(&file);
+  return found == former_.end() ? std::string() : found->second;
+}
+
 void forget_claims(DataTree& tree, const std::string& path) {
   WriteGuard* const guard = tree.services().guard();
   if (guard != nullptr && guard->has_claims()) guard->files_gone(path);
@@ -80,15 +94,41 @@ Status DataGuard::replace(Replacement::Way way, const std::string& path, const P
   return check({.way = way, .path = path});
 }
 
+bool DataGuard::is_asked_at_open(int flags) const {
+  if (guard_ == nullptr) return false;
+  return (flags & O_TRUNC) != 0 || (watches_ && (flags & O_ACCMODE) != O_WRONLY);
+}
+
+Status DataGuard::begin_open(int flags) {
+  if ((flags & O_TRUNC) == 0) return ok();
+  ends_ = Ends::at_close;
+  return replace(Replacement::Way::truncate, seen_, {.goes_on = true});
+}
+
 Status DataGuard::open(const Path& path, int flags) {
-  if (guard_ == nullptr) return ok();
-  const bool truncates = (flags & O_TRUNC) != 0;
-  if (!truncates && (!watches_ || (flags & O_ACCMODE) == O_WRONLY)) return ok();
-  seen_ = path();
-  is_published_ = truncates;
+  if (!is_asked_at_open(flags)) return ok();
   if (watches_) sight_ = guard_->now();
-  ends_ = truncates ? Ends::at_close : ends_;
-  return truncates ? replace(Replacement::Way::truncate, seen_, {.goes_on = true}) : ok();
+  seen_ = path();
+  is_published_ = (flags & O_TRUNC) != 0;
+  return begin_open(flags);
+}
+
+// The host's kernel goes by the name that it knows until a rename or removal is answered.
+Status DataGuard::open(const DataNode& file, int flags) {
+  if (!is_asked_at_open(flags)) return ok();
+  if (watches_) sight_ = guard_->now();  // first: who takes the name after that is newer
+  seen_ = file.named_path();
+  is_published_ = !seen_.empty() && (flags & O_TRUNC) != 0;
+  if (seen_.empty()) {
+    seen_ = tree_.former_path(file.file());
+    sight_ = {};
+  }
+  return seen_.empty() ? ok() : begin_open(flags);
+}
+
+std::string DataGuard::last_path(const DataNode& file) const {
+  const std::string path = file.named_path();
+  return path.empty() ? tree_.former_path(file.file()) : path;
 }
 
 Status DataGuard::create(const DataNode& directory, const std::string& name) {
@@ -108,7 +148,7 @@ Status DataGuard::write(const DataNode& node) {
 
 Status DataGuard::resize(const DataNode& node, const Resize& change) {
   if (guard_ == nullptr) return ok();
-  const std::string path = node.named_path();
+  const std::string path = change.by_path ? last_path(node) : node.named_path();
   if (path.empty()) return ok();
   if (!change.is_publishing) TRY(meet(path, {.is_asked_again = change.by_path}));
   if (change.after != 0 || change.before == 0) return ok();

@@ -15,7 +15,8 @@
 namespace agentfs::vfs {
 
 // One operation, on the stack of its function: first what it is about to do, which may be refused
-// (ESTALE), then done(). Costs two loads where no agent's command runs and no condition is set. An
+// (ESTALE), then done(); what replaces a name asks in its turn (ChangeOrder), so that nobody comes
+// between. Costs two loads where no agent's command runs and no condition is set. An
 // agent's tools are not held up here: fs/vfs/data_changes knows what they write. Nor is what lies
 // below a .git: git has locks of its own.
 class DataGuard {
@@ -26,7 +27,9 @@ class DataGuard {
   DataGuard(const DataGuard&) = delete;
   DataGuard& operator=(const DataGuard&) = delete;
 
+  // Of a name; or of a file, by a name that may be another's by now: then that one is not seen.
   Status open(const Path& path, int flags);
+  Status open(const DataNode& file, int flags);
   // Of a name that may be there already: then the open judges.
   Status create(const DataNode& directory, const std::string& name);
   Status write(const DataNode& node);  // before bytes change in place
@@ -51,6 +54,9 @@ class DataGuard {
   Status meet(const std::string& path, const Publishing& how);
   Status check(Replacement attempt);
   Status replace(Replacement::Way way, const std::string& path, const Publishing& how = {});
+  bool is_asked_at_open(int flags) const;
+  Status begin_open(int flags);
+  std::string last_path(const DataNode& file) const;  // "" where it has none and none is known
 
   Request& request_;
   DataTree& tree_;

@@ -97,7 +97,9 @@ void DataTree::forget(const TreeNode* file) {
   Lock lock(mutex_);
   const auto found = nodes_.find(file);
   // A new node may have taken the place between the last reference and now.
-  if (found != nodes_.end() && found->second.expired()) nodes_.erase(found);
+  if (found == nodes_.end() || !found->second.expired()) return;
+  nodes_.erase(found);
+  former_.erase(file);
 }
 
 std::string DataTree::path_of(const TreeNode& file) const {
@@ -334,10 +336,11 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
   DataGuard guard(request, *tree_, region_of(region_, name));
-  TRY(guard.remove([&] { return child(name); }));
   Undertaking removal(*tree_, TRY(request.writer()), naming(name), {.operation = "remove"});
-  if (const Status told = tell_writes_to(remembered(name)); !told)
-    log::error("{}", told.error().message);
+  TRY(guard.remove([&] { return removal.row().path; }));
+  const TreeNodeRef file = remembered(name);
+  if (const Status told = tell_writes_to(file); !told) log::error("{}", told.error().message);
+  tree_->note_former(file, removal.row().path);
   Departure departure(request, *this, name, removal);
   TRY(departure.after(departure.has_gone() ? ok()
                                            : tree_->store().unlink(*file_, name, request.tree())));

@@ -36,7 +36,6 @@ Result<Opened> DataNode::open(Request& request, int flags) {
     TRY(check_in_place());
   }
   DataGuard guard(request, *tree_, region_);
-  TRY(guard.open([this] { return path(); }, flags));
   struct stat before{};
   Charge charge(*tree_, &request);
   std::optional<Undertaking> cut;
@@ -46,6 +45,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
     TRY(tell_writes());
     cut.emplace(*tree_, writer, naming(), TreeChange{.operation = "truncate"});
   }
+  TRY(guard.open(*this, flags));
   ChangingAlone cutting;
   Kept kept;
   if (cut) {
@@ -112,10 +112,10 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
   TRY(tree_->services().check_room((flags & O_TRUNC) != 0));
   Charge charge(*tree_, &request);
   DataGuard guard(request, *tree_, region_of(region_, name));
-  TRY(guard.open([&] { return path; }, flags));
   struct stat before{};
   Kept kept;
   Undertaking opening(*tree_, writer, naming(name), {.operation = "open"});
+  TRY(guard.open([&] { return path; }, flags));
   ChangingAlone cutting;
   if ((flags & O_TRUNC) != 0) {
     const TreeEntry there = TRY(tree_->store().lookup(*file_, name));

@@ -37,6 +37,7 @@ Status take_name(Request& request, const DataNode& target, const std::string& ne
   const bool is_wanted =
       local != nullptr && local->expected() && local->expected()->node != nullptr;
   if (known == nullptr && !is_wanted && move(RENAME_NOREPLACE)) return ok();
+  target.tree().note_former(known, change.row().other);
   Departure replaced(request, target, new_name, change, true);
   TRY(replaced.after(replaced.check() ? move(0) : replaced.check()));
   replaced.tell();
@@ -99,7 +100,6 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));
   if (whiteout != 0) TRY(charge.make(*this, 0));
   DataGuard guard(request, *tree_, region_of(target->region_, new_name));
-  TRY(guard.rename(*this, name, *target, new_name, flags));
   const bool is_exchange = (flags & RENAME_EXCHANGE) != 0;
   const bool is_directory = has_directory(name) || (is_exchange && target->has_directory(new_name));
   const Hold held = flags == 0 ? TRY(target->hold_replaced(request, new_name)) : Hold();
@@ -107,6 +107,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
     return ChangeOrder::Names{child(name), target->child(new_name), is_directory};
   };
   Undertaking moving(*tree_, TRY(request.writer()), names, {.operation = "rename"});
+  TRY(guard.rename(*this, name, *target, new_name, flags));
   const TreeNodeRef file = remembered(name);
   const TreeNodeRef replaced = target->remembered(new_name);
   for (const TreeNodeRef& each : {file, replaced}) TRY(tell_writes_to(each));

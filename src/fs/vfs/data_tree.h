@@ -140,6 +140,10 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   void forget(const TreeNode* file);
   // Its path in the mount; for one without a name any more, the tree and the inode number.
   std::string path_of(const TreeNode& file) const;
+  // A file is about to lose this name, where somebody is held to what he has seen: who opens it by
+  // what the host's kernel knows of before meant the name. "": it is not known to have lost one.
+  void note_former(const TreeNodeRef& file, const std::string& path) EXCLUDES(mutex_);
+  std::string former_path(const TreeNode& file) EXCLUDES(mutex_);
   // The rows of an open that may write, and of what O_TRUNC cut off the file as it was `before`; by
   // who has a turn at the path.
   Status record_open(const Caller& author, const std::string& path, const struct stat& before,
@@ -168,6 +172,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::atomic<std::uint64_t> rollbacks_ = 0;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
+  std::unordered_map<const TreeNode*, std::string> former_ GUARDED_BY(mutex_);  // of some of them
   struct OpenPast {
     int all = 0;
     int writers = 0;
