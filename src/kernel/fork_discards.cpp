@@ -26,6 +26,7 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   const auto its = own && check_name(name) ? info_of(path) : std::nullopt;
   const auto is_below = [&] { return std::ranges::count(descendants(root), name) != 0; };
   if (its && its->base && (its->base->tree == own->number || is_below())) {
+    TRY(check_is_one(root, path));
     return discard_fork(caller, root, path, *its);
   }
   TRY(may_change(caller, root));
@@ -39,6 +40,17 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   TRY(with_room([&] { return kernel_.record_change(caller, row); }));
   TRY(drop_checkpoint(root, one));
   return fmt::format("the checkpoint {} of {} is gone\n", name, root);
+}
+
+// A directory may have got any name since: of the two the one that cannot come back would go.
+Status Forks::check_is_one(const std::string& root, const std::string& fork) const {
+  const std::string name = paths::name_of(fork);
+  if (std::ranges::count(checkpoints(root), name, &SnapshotInfo::label) == 0) return ok();
+  return fail(
+      EEXIST,
+      "{}: {} has a checkpoint of this name, and {} is a fork of it; nothing was discarded: "
+      "with the fork's directory under another name (mv) each can be discarded by its own",
+      text::shown(name), root, fork);
 }
 
 // On a full disk what was discarded before gives the row of this its room, also where somebody else

@@ -160,9 +160,14 @@ Status Forks::may_change(const Caller& caller, const std::string& root) const {
 Status Forks::check_new(const std::string& root, const std::string& name) const {
   TRY(check_name(name));
   TRY(kernel_.journal().check_room(false));
-  if (std::ranges::count(checkpoints(root), name, &SnapshotInfo::label) == 0) return ok();
-  return fail(EEXIST, "{}: {} has a checkpoint of this name; `discard {}` would make room",
-              text::shown(name), root, text::shown(name));
+  if (std::ranges::count(checkpoints(root), name, &SnapshotInfo::label) != 0) {
+    return fail(EEXIST, "{}: {} has a checkpoint of this name; `discard {}` would make room",
+                text::shown(name), root, text::shown(name));
+  }
+  if (!is_undo(name)) return ok();
+  return fail(EINVAL,
+              "{}: a rollback calls what it replaces so; another name, such as before-{}, would do",
+              text::shown(name), text::shown(name));
 }
 
 // --- what is done
@@ -228,12 +233,6 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
                                       const std::string& name) {
   TRY(may_change(caller, root));
   TRY(check_new(root, name));
-  if (is_undo(name)) {
-    return fail(
-        EINVAL,
-        "{}: a rollback calls what it replaces so; another name, such as before-{}, would do",
-        text::shown(name), text::shown(name));
-  }
   const auto check_no_fork = [&]() -> Status {
     const auto own = info_of(root);
     const auto base = base_of(sibling(root, name));

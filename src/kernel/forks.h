@@ -93,6 +93,8 @@ class Forks {
   Status check_new(const std::string& root, const std::string& name) const;
   Status may_change(const Caller& caller, const std::string& root) const;
   Status with_room(const std::function<Status()>& discard) const;
+  // EEXIST where a checkpoint of the root has the fork's name.
+  Status check_is_one(const std::string& root, const std::string& fork) const;
   Result<std::string> discard_fork(const Caller& caller, const std::string& root,
                                    const std::string& path, const TreeInfo& info);
   // EPERM where what differs in the root from a state of it is another's, who would find it `what`.

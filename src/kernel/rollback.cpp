@@ -24,11 +24,13 @@ using Names = std::vector<std::string>;
 constexpr std::size_t kMostEvents = 10'000;
 constexpr std::string_view kUndo = "undo-";
 
-// "undo-3" where there are undo-1 and undo-2.
-std::string free_label(const std::vector<SnapshotInfo>& all) {
+// "undo-3" where there are undo-1 and undo-2, or forks of these names: `discard` is to know which.
+std::string free_label(const std::vector<SnapshotInfo>& all, const Names& forks) {
   for (std::size_t number = 1;; ++number) {
     const std::string label = fmt::format("{}{}", kUndo, number);
-    if (std::ranges::find(all, label, &SnapshotInfo::label) == all.end()) return label;
+    const bool is_taken = std::ranges::count(all, label, &SnapshotInfo::label) != 0 ||
+                          std::ranges::count(forks, label) != 0;
+    if (!is_taken) return label;
   }
 }
 
@@ -168,7 +170,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   TRY(check_owner_then(caller, root, target));
   TRY(check_own(caller, root, target.id, "changed by this rollback"));
   TRY(check_not_packed(forest, root));
-  const std::string undo = free_label(checkpoints(root));
+  const std::string undo = free_label(checkpoints(root), descendants(root));
   TreeChange row{.operation = "rollback", .path = root};
   row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
   const StoredOrder order = begin_tree_order(kernel_, caller, row);

@@ -595,6 +595,32 @@ def dropping_leaves_the_others_whole():
     expect_same_tree(contents(SPACES / "of-last"), wanted, "a fork of a fork of what was discarded")
 
 
+def a_name_of_two_discards_neither():
+    """Nobody knows whether the fork is meant or the checkpoint."""
+    space = SPACES / "two"
+    space.mkdir()
+    ctl("two", "checkpoint c")
+    refused("EINVAL", "two", "fork undo-1")
+    ctl("two", "fork two-other")
+    (SPACES / "two-other/work").write_text("mine\n")
+    (SPACES / "two-other").rename(SPACES / "undo-1")
+    ctl("two", "rollback c")
+    expect_eq(sorted(os.listdir(space / ".agentfs/snapshots")), ["c", "undo-2"], "the name of a fork was given")
+    (SPACES / "undo-1").rename(SPACES / "undo-2")
+    for fork, name in (("undo-2", "undo-2"), ("undo-2", "c")):
+        if fork != name:
+            (SPACES / fork).rename(SPACES / name)
+        refused("EEXIST", "two", f"discard {name}")
+        expect_has(M.last_error(), "with the fork's directory under another name")
+        expect_eq(read(SPACES / name / "work"), "mine\n")
+    (SPACES / "c").rename(SPACES / "two-mine")
+    ctl("two", "discard c")
+    expect_eq(read(SPACES / "two-mine/work"), "mine\n")
+    ctl("two", "discard two-mine")
+    expect(not (SPACES / "two-mine").exists(), "what was discarded is there")
+    expect_eq(os.listdir(space / ".agentfs/snapshots"), ["undo-2"])
+
+
 def where_a_process_works_stays():
     ctl("site", "fork busy")
     pid = M.spawn("name=worker workspace=busy")
@@ -1087,7 +1113,7 @@ main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      what_is_discarded_is_not_made_again_by_a_restore, who_has_a_file_open_over_a_rollback_sees_that_it_is_another,
      a_database_that_is_open_over_a_rollback_is_left_whole, a_shell_may_stay_where_it_is,
      who_works_there_sees_at_once_what_a_rollback_brought_back, many_names_at_the_top_are_all_asked_for_again,
-     dropping_leaves_the_others_whole, where_a_process_works_stays, mistakes_are_told,
+     dropping_leaves_the_others_whole, a_name_of_two_discards_neither, where_a_process_works_stays, mistakes_are_told,
      the_diff_is_a_patch, git_reads_nothing_again, who_goes_into_a_new_fork_stays_there,
      a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,
      names_do_not_lead_from_one_tree_to_another, room_comes_back_soon, homes_can_be_forked,
