@@ -237,10 +237,11 @@ def a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused():
         expect_eq(f"{(space / 'bits').stat().st_mode & 0o7777:o}", f"{mode:o}", "a mode that came back")
     (space / "d").mkdir(0o700)
     (space / "d/file").write_text("file\n")
-    os.chown(space / "d/file", OTHER, GROUP + 1)
+    os.chown(space / "d/file", OTHER, OTHER)
     shutil.rmtree(space / "d")
+    tell(space / ".agentfs/limits", "inodes=3\n")  # the directory's would fit
     said = as_other(own + f"echo 'restore d/file' > .agentfs/ctl; tail -n 1 {MOUNT.mnt}/proc/self/errors")
-    expect_has(said, "EPERM")
+    expect_has(said, "EDQUOT")
     expect("d" not in os.listdir(space), f"{os.listdir(space)}")
 
 
@@ -295,6 +296,30 @@ def what_one_has_by_a_further_group_comes_back():
              "echo b > d/b && rm -r a d && echo 'restore a' > .agentfs/ctl && echo 'restore d' > .agentfs/ctl", code=0)
     expect_eq([(space / name).stat().st_gid for name in ("a", "d", "d/b")], [GROUP] * 3)
     expect_eq(oct((space / "d").stat().st_mode), "0o42770")
+
+
+def what_has_a_group_of_others_comes_back_without_it():
+    """And what that group could do, the user's own cannot."""
+    space = MOUNT / "workspaces/regrouped"
+    space.mkdir()
+    os.chown(space, OTHER, OTHER)
+    as_other(f"cd {space} && echo f > file && chmod 6764 file && mkdir d && echo b > d/b && chmod 2770 d && "
+             "mkfifo fifo && chmod 620 fifo && ln -s file link && echo l > listed && "
+             f"setfacl -m u:{OTHER + 1}:rw,g::rw listed", code=0)
+    names = ["file", "d", "fifo", "link", "listed"]
+    for name in (*names, "d/b"):
+        os.chown(space / name, OTHER, GROUP + 1, follow_symlinks=False)
+    (space / "file").chmod(0o6764)
+    (space / "d").chmod(0o2770)
+    as_other(f"cd {space} && rm -r {' '.join(names)}", code=0)
+    for name in names:
+        as_other(f"cd {space} && echo 'restore {name}' > .agentfs/ctl", code=0)
+    all_of = {name: (space / name).lstat() for name in (*names, "d/b")}
+    expect_eq({(status.st_uid, status.st_gid) for status in all_of.values()}, {(OTHER, OTHER)})
+    expect_eq({name: f"{status.st_mode & 0o7777:o}" for name, status in all_of.items() if name != "link"},
+              {"file": "4744", "d": "700", "fifo": "600", "listed": "644", "d/b": "644"})
+    expect_eq(os.readlink(space / "link"), "file")
+    expect_eq([read(space / name) for name in ("file", "d/b", "listed")], ["f\n", "b\n", "l\n"])
 
 
 def a_link_tells_nobody_what_lies_behind_it():
@@ -547,7 +572,7 @@ main(setup, a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused, nobo
      commands_have_their_users_rights, agents_have_their_owners_rights,
      what_was_refused_shows_nobody_what_has_its_place_by_now,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are,
-     neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another, what_one_has_by_a_further_group_comes_back,
+     neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another, what_one_has_by_a_further_group_comes_back, what_has_a_group_of_others_comes_back_without_it,
      a_link_tells_nobody_what_lies_behind_it, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
      what_is_new_in_ones_own_import_is_in_its_diff,

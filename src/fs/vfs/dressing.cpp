@@ -41,6 +41,8 @@ Status drop_inherited_acls(Request& request, const Xattrs& from, Node& to) {
   return ok();
 }
 
+mode_t without_group(mode_t mode) { return mode & (~mode_t{S_IRWXG} | ((mode & S_IRWXO) << 3U)); }
+
 Status dress_like(Request& request, const Found& old, Node& made, Handle& handle) {
   Xattrs had = TRY(xattrs_of(request, *old.node));
   had.erase(kCapabilityName);                    // a write takes them away
@@ -60,8 +62,7 @@ Status dress_like(Request& request, const Found& old, Node& made, Handle& handle
   SetAttributes mode{.which = SetAttributes::mode};
   mode.values.st_mode = old.attributes.st_mode & kPermissions;
   if (!is_given || request.tree().uid != 0) mode.values.st_mode &= ~mode_t{S_ISUID | S_ISGID};
-  // Another group gets no more than all others have.
-  if (!has_group) mode.values.st_mode &= ~mode_t{S_IRWXG} | ((mode.values.st_mode & S_IRWXO) << 3U);
+  if (!has_group) mode.values.st_mode = without_group(mode.values.st_mode);
   TRY(made.set_attributes(request, &handle, mode));
   return ok();
 }

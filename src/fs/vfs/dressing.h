@@ -22,6 +22,9 @@ Status set_xattrs(Request& request, const Xattrs& xattrs, Node& to);
 // none.
 Status drop_inherited_acls(Request& request, const Xattrs& from, Node& to);
 
+// Of what has another group than its origin: that one gets no more than all others have.
+mode_t without_group(mode_t mode);
+
 // As a write in place would leave the file that was there: whose it is, its mode and attributes.
 // Set-ID bits are for who has it: they go where it cannot be given, and, as with write(2), where
 // it is not root who writes.

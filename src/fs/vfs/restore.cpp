@@ -68,6 +68,20 @@ SetAttributes attributes_of(const RestoreStep& step) {
   return wanted;
 }
 
+// False: its group may not be given by who asks, and then the one that it has gets no more than all
+// others have.
+Result<bool> give_attributes(Request& request, Node& node, Handle* handle, SetAttributes& wanted) {
+  const auto given = node.set_attributes(request, handle, wanted);
+  if (given) return true;
+  if (given.error().code != EPERM || (wanted.which & SetAttributes::gid) == 0) {
+    return std::unexpected(given.error());
+  }
+  wanted.which &= ~static_cast<unsigned>(SetAttributes::gid);
+  wanted.values.st_mode = without_group(wanted.values.st_mode) & ~mode_t{S_ISGID};
+  TRY(node.set_attributes(request, handle, wanted));
+  return false;
+}
+
 // What a file is filled with.
 struct FileSource {
   UniqueFd past{};
@@ -106,9 +120,14 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
     whole.values.st_size = from.attributes.st_size;
     TRY(node.set_attributes(request, &handle, whole));
   }
-  TRY(node.set_attributes(request, &handle, attributes_of(step)));
+  SetAttributes wanted = attributes_of(step);
+  const bool has_group = TRY(give_attributes(request, node, &handle, wanted));
   TRY(give_capabilities(request, from.xattrs, node));
-  return set_xattrs(request, step.xattrs, node);
+  TRY(set_xattrs(request, step.xattrs, node));
+  if (has_group) return ok();
+  wanted.which = SetAttributes::mode;  // once more: an ACL among them has set it
+  TRY(node.set_attributes(request, &handle, wanted));
+  return ok();
 }
 
 // The bits of the mode for the group are what an access list allows at most: without that, they
@@ -139,7 +158,7 @@ Status finish_directory(Request& request, Node& node, const RestoreStep& step) {
     if (!is_listed) close_to_group(wanted);
     note(set);
   }
-  const auto set = node.set_attributes(request, nullptr, wanted);
+  const auto set = give_attributes(request, node, nullptr, wanted);
   if (!set) note(std::unexpected(set.error()));
   return first;
 }
@@ -237,7 +256,7 @@ Result<NodeRef> DataChanges::make_again(Node& directory, const std::string& name
     TRY(drop_inherited_acls(request_, {}, *made.node));
   }
   TRY(set_xattrs(request_, step.xattrs, *made.node));
-  TRY(made.node->set_attributes(request_, nullptr, wanted));
+  (void)TRY(give_attributes(request_, *made.node, nullptr, wanted));
   return made.node;
 }
 
