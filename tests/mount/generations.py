@@ -13,9 +13,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from mount_lib import (TESTDIR, Mount, expect, expect_eq, expect_errno, expect_has, kill,
-                       main, need, read, run, tell, wait_until)
+                       main, need, read, renameat2, run, tell, wait_until)
 
 M = Mount.of("generations")
+NOREPLACE = 1
 SITE = M / "workspaces/site"
 CONFLICTS = M / "sys/conflicts"
 
@@ -233,6 +234,17 @@ def conditions():
     run(["rm", path])
     expect_errno("ESTALE", path.write_text, "5\n")
     expect(not path.exists(), "what was refused was made")
+    (SITE / "new").write_text("new\n")
+    for publish in (lambda: os.link(SITE / "new", path), lambda: renameat2(SITE / "new", path, NOREPLACE)):
+        path.write_text("6\n")
+        os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
+        expect_errno("EEXIST", publish)
+        run(["rm", path])
+        expect_errno("ESTALE", publish)
+        expect_has(M.last_error(), "cond: was removed since it had generation")
+        expect(not path.exists(), "what was refused was made")
+        publish()
+        path.unlink()
 
 
 # Opens a file, and writes each line that it is given over the beginning of it, synced or not.

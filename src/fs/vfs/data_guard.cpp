@@ -166,7 +166,8 @@ Status DataGuard::rename(const DataNode& directory, const std::string& name, con
   const auto there = target.tree().store().lookup(target.file(), new_name);
   const bool is_directory =
       (source && source->node->type() == S_IFDIR) || (there && there->node->type() == S_IFDIR);
-  if (!source || is_directory || (flags & RENAME_NOREPLACE) != 0) return ok();
+  const bool is_to_be_free = (flags & RENAME_NOREPLACE) != 0;
+  if (!source || is_directory || (is_to_be_free && there)) return ok();
   const std::string path = fmt::format("{}/{}", target.path(), new_name);
   TRY(meet(path, {.exists = there.has_value()}));
   seen_ = path;

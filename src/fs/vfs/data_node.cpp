@@ -317,11 +317,15 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
   if (!is_first && making.row().other.empty()) {
     return fail(ESTALE, "{}: the file that it was to lead to has no name any more", child(name));
   }
+  DataGuard guard(request, *tree_, region_of(region_, name));
+  TRY(guard.create(*this, name));
   Charge charge(*tree_, &request);
   TRY(charge.link(*this));
   const auto linked = tree_->store().link(*other->file_, *file_, name, request.tree());
   if (linked) other->nameless_ = false;
-  return made(request, linked, name, {making, charge});
+  auto found = made(request, linked, name, {making, charge});
+  if (found) guard.done();
+  return found;
 }
 
 // Before the name goes: what was written under it is told of it.
