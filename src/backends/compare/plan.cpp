@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <ranges>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -69,7 +70,7 @@ class Planner {
   std::optional<Decider> decider_;
   std::optional<Databases> databases_;
   std::vector<Item> items_;
-  std::vector<std::string> leaving_;  // directories of ours that go once emptied, in order
+  std::set<std::string> leaving_;               // directories of ours that go once emptied
   std::map<std::string, std::string> as_ours_;  // new directories, and what each is like in ours
   MergePlan plan_;
   // Of the round.
@@ -185,7 +186,7 @@ Status Planner::leave(const PathChange& deleted) {
     const auto base = TRY(PathFinder(sides_.base).leaf(deleted.path));
     if (attributes_of(base) != attributes_of(TRY(decider_->ours().leaf(place)))) return ok();
   }
-  leaving_.push_back(place);
+  leaving_.insert(place);
   return ok();
 }
 
@@ -198,10 +199,9 @@ Status Planner::follow() {
     items_.push_back({.change = one.change, .action = std::move(one.action), .along = one.along});
   }
   for (auto& [path, place] : followers.left) {
-    leaving_.push_back(path);
+    leaving_.insert(path);
     as_ours_.emplace(std::move(place), path);
   }
-  std::ranges::sort(leaving_);
   return ok();
 }
 

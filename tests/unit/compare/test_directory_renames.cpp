@@ -240,4 +240,29 @@ TEST_CASE("A directory of which the most has gone elsewhere is removed, and not 
   CHECK(trees.sh("cd ours && find d lib -type f | LC_ALL=C sort | tr '\\n' ' '") == "d/n lib/e ");
 }
 
+namespace {
+
+// The files that ours has then, and the directories in which there is nothing.
+std::string all_of_ours(const Merging& trees) {
+  return trees.sh(
+      "cd ours && find . -mindepth 1 \\( -not -type d -o -empty \\) -not -path './[abc]' -not "
+      "-path "
+      "'./d/e' | cut -c3- | LC_ALL=C sort | tr '\\n' ' '");
+}
+
+}  // namespace
+
+TEST_CASE("A directory in a renamed one that is renamed, too, takes what lies deep in it along") {
+  for (const bool is_ours : {true, false}) {
+    Merging trees;
+    trees.sh(
+        "for side in base ours theirs; do mkdir -p $side/p/s/t && seq 20 > $side/p/s/t/g; done");
+    trees.sh(fmt::format("mv {}/p/s {}/p/S && mv {}/p {}/P", is_ours ? "theirs" : "ours",
+                         is_ours ? "theirs" : "ours", is_ours ? "ours" : "theirs",
+                         is_ours ? "ours" : "theirs"));
+    trees.check_merged();
+    CHECK(all_of_ours(trees) == "P/S/t/g ");
+  }
+}
+
 }  // namespace agentfs::test
