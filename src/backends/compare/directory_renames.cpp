@@ -129,8 +129,11 @@ std::string place_by(const std::string& path, const DirectoryRenames& own,
   const DirectoryRename* const renamed = other.of(was);
   if (renamed == nullptr) return path;
   std::string place = renamed->follow(was);
-  const DirectoryRename* const outer = was == path ? nullptr : own.of(place);
-  return outer == nullptr ? place : outer->follow(place);
+  // What the other side has put into a directory goes along with that, but not back to where it
+  // was.
+  const DirectoryRename* const outer = own.of(place);
+  const bool is_back = outer != nullptr && text::is_in(outer->to, renamed->from);
+  return outer == nullptr || is_back ? place : outer->follow(place);
 }
 
 std::optional<std::string> place_of(const TwoNames& names, const DirectoryRenames& ours,

@@ -75,8 +75,10 @@ Status Finder::look_at(const PathChange& change, const DirectoryRename& along,
                        const std::string& there) {
   const FileState taken = TRY(decider_.theirs().state(there));
   if (taken.exists()) return look_at_taken(change, there, taken);
-  if (touched_.contains(change.path)) {
-    found_.left.emplace_back(change.path, TRY(decider_.places().place_of(there)));
+  std::string place = TRY(decider_.places().place_of(there));
+  const bool is_entered = change.after.is_directory() && touched_.contains(place);
+  if (is_entered || touched_.contains(change.path)) {
+    found_.left.emplace_back(change.path, std::move(place));
     return ok();
   }
   if (change.after.is_directory()) settled_.insert(change.path);

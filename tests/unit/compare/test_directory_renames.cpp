@@ -265,4 +265,33 @@ TEST_CASE("A directory in a renamed one that is renamed, too, takes what lies de
   }
 }
 
+TEST_CASE("What is new in a directory goes where both sides' renames lead") {
+  struct Case {
+    const char* moves;
+    const char* renames;
+    const char* are_there;  // then
+  };
+  const Case cases[] = {
+      {"mv p q/P", "mv q Q && echo n > p/n", "Q/P/n Q/P/x Q/y "},
+      {"mv p q/P && echo n > q/P/n", "mv q Q", "Q/P/n Q/P/x Q/y "},
+      {"mv p q/P", "mv q Q && mkdir p/s && echo n > p/s/n", "Q/P/s/n Q/P/x Q/y "},
+      {"mv p q/P", "mv q Q && mkdir p/s", "Q/P/s Q/P/x Q/y "},
+      {"mv p q/P", "mv q Q && mv p/x p/z", "Q/P/z Q/y "},
+      {"mv p q/P && echo n > q/P/n && echo m > q/m", "mv q Q && echo o > p/o",
+       "Q/P/n Q/P/o Q/P/x Q/m Q/y "},
+  };
+  for (const auto& [moves, renames, are_there] : cases) {
+    for (const auto& [ours, theirs] : {std::pair(moves, renames), std::pair(renames, moves)}) {
+      INFO(ours << " and " << theirs);
+      Merging trees;
+      trees.sh(
+          "for side in base ours theirs; do mkdir $side/p $side/q && seq 20 > $side/p/x &&"
+          "seq 100 120 > $side/q/y; done");
+      trees.sh(fmt::format("cd ours && {} && cd ../theirs && {}", ours, theirs));
+      trees.check_merged();
+      CHECK(all_of_ours(trees) == are_there);
+    }
+  }
+}
+
 }  // namespace agentfs::test
