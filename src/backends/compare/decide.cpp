@@ -2,6 +2,7 @@
 #include "backends/compare/decide.h"
 
 #include "backends/compare/attributes.h"
+#include "backends/compare/decisions.h"
 #include "base/text.h"
 
 namespace agentfs::compare {
@@ -10,56 +11,7 @@ namespace {
 using Kind = PathChange::Kind;
 using Reason = MergeConflict::Reason;
 
-MergeAction action_of(MergeAction::Kind kind, const PathChange& theirs) {
-  MergeAction action{.kind = kind, .mode = theirs.after.mode, .path = theirs.path};
-  action.base_path = theirs.from;
-  action.base = theirs.before;
-  if (theirs.after.exists()) action.theirs_path = theirs.path;
-  action.theirs = theirs.after;
-  return action;
-}
-
-Decision because(MergeConflict conflict, Reason reason, std::string sentence) {
-  conflict.reason = reason;
-  conflict.sentence = std::move(sentence);
-  return {.conflict = std::move(conflict)};
-}
-
-Decision modes_apart(MergeConflict conflict) {
-  const auto modes =
-      fmt::format("both sides added it, with mode {:o} in ours and {:o} in theirs",
-                  conflict.ours.mode & kPermissions, conflict.theirs.mode & kPermissions);
-  return because(std::move(conflict), Reason::mode, modes);
-}
-
-Decision dressed_apart(MergeConflict conflict) {
-  return because(std::move(conflict), Reason::attributes,
-                 "both sides added it, with another owner or other attributes");
-}
-
-// The permissions that three versions lead to; nothing where both sides changed them differently.
-std::optional<mode_t> merged_permissions(mode_t base, mode_t ours, mode_t theirs) {
-  base &= kPermissions;
-  ours &= kPermissions;
-  theirs &= kPermissions;
-  if (theirs == base || theirs == ours) return ours;
-  if (ours == base) return theirs;
-  return std::nullopt;
-}
-
 }  // namespace
-
-MergeConflict conflict_of(const PathChange& theirs, const std::string& ours_path,
-                          const FileState& ours) {
-  MergeConflict conflict{.path = ours_path.empty() ? theirs.path : ours_path};
-  conflict.base_path = theirs.from;
-  conflict.base = theirs.before;
-  if (ours.exists()) conflict.ours_path = ours_path;
-  conflict.ours = ours;
-  if (theirs.after.exists()) conflict.theirs_path = theirs.path;
-  conflict.theirs = theirs.after;
-  return conflict;
-}
 
 Decider::Decider(const MergeSides& sides, const Known& known, const CompareOptions& options)
     : base_(sides.base),
@@ -81,7 +33,22 @@ const PathChange* Decider::ours_change_of(std::string_view base_path) const {
   return found == ours_changes_.end() ? nullptr : found->second;
 }
 
+// Wherever one of the two went, the other would have to be in it and around it.
+Result<Decision> Decider::moved_into_each_other(const PathChange& theirs) {
+  const bool is_moved = !theirs.from.empty() && theirs.path != theirs.from;
+  const DirectoryRename* const along = is_moved ? theirs_directories_.of(theirs.from) : nullptr;
+  if (along == nullptr || !lead_into_each_other(*along, places_.renamed())) return Decision{};
+  const PathChange* const change = ours_change_of(theirs.from);
+  const std::string path = change == nullptr ? theirs.from : change->path;
+  return because(conflict_of(theirs, path, TRY(ours_.state(path))), Reason::renamed,
+                 fmt::format("its directory {} is {} in theirs, and ours has moved {} into that",
+                             text::shown(along->from), text::shown(along->to),
+                             text::shown(places_.renamed().of(along->to)->from)));
+}
+
 Result<Decision> Decider::leaf(const PathChange& theirs) {
+  Decision apart = TRY(moved_into_each_other(theirs));
+  if (apart.conflict) return apart;
   auto decided = theirs.kind == Kind::added     ? added(theirs)
                  : theirs.kind == Kind::deleted ? deleted(theirs)
                                                 : changed(theirs);
@@ -111,6 +78,10 @@ Result<Decision> Decider::added_directory(const PathChange& theirs) {
   }
   if (TRY(is_brought_by_files(theirs, theirs_directories_, {base_, ours_, theirs_})))
     return Decision{};
+  const DirectoryRename* const back = theirs_directories_.back(theirs.path);
+  if (back != nullptr && lead_into_each_other({back->to, back->from}, places_.renamed())) {
+    return Decision{};  // what is in it stays, in conflict
+  }
   return Decision{.action = MergeAction{.kind = MergeAction::Kind::make_directory,
                                         .mode = theirs.after.mode,
                                         .path = place,

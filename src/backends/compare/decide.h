@@ -59,6 +59,7 @@ class Decider {
   Result<bool> are_dressed_alike(const PathChange& theirs, const std::string& place);
   Result<bool> is_as_base(const PathChange& theirs);
   Result<bool> is_recorded_apart(const PathChange& theirs);
+  Result<Decision> moved_into_each_other(const PathChange& theirs);
   Result<Decision> changed(const PathChange& seen);
   static bool is_one_retyped_and_one_dressed(const Versions& versions);
   Result<Decision> combined(const Versions& versions);

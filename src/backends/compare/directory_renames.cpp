@@ -152,6 +152,11 @@ std::optional<std::string> place_of(const TwoNames& names, const DirectoryRename
                        : place_by(std::string(names.ours), ours, theirs);
 }
 
+bool lead_into_each_other(const DirectoryRename& one, const DirectoryRenames& other) {
+  const DirectoryRename* const back = other.of(one.to);
+  return back != nullptr && text::is_below(back->to, one.from);
+}
+
 Result<bool> is_brought_by_files(const PathChange& made, const DirectoryRenames& theirs_renamed,
                                  const ThreeFinders& in) {
   const DirectoryRename* const back = theirs_renamed.back(made.path);

@@ -84,6 +84,9 @@ std::string before_outer(const std::string& path, const DirectoryRenames& own,
 std::string place_by(const std::string& path, const DirectoryRenames& own,
                      const DirectoryRenames& other);
 
+// Whether one side has moved the directory into one that the other has moved into it.
+bool lead_into_each_other(const DirectoryRename& one, const DirectoryRenames& other);
+
 struct ThreeFinders {
   PathFinder& base;
   PathFinder& ours;

@@ -45,7 +45,8 @@ Result<Followers> Finder::run() {
     const std::string path =
         before_outer(change.path, decider_.places().renamed(), all_.theirs_renamed);
     const DirectoryRename* const along = all_.theirs_renamed.of(path);
-    if (along == nullptr || innermost_above(settled_, change.path) != settled_.end()) continue;
+    if (along == nullptr || lead_into_each_other(*along, decider_.places().renamed())) continue;
+    if (innermost_above(settled_, change.path) != settled_.end()) continue;
     TRY(look_at(change, *along, along->follow(path)));
   }
   return std::move(found_);

@@ -294,4 +294,22 @@ TEST_CASE("What is new in a directory goes where both sides' renames lead") {
   }
 }
 
+TEST_CASE("Two directories of which each side has moved one into the other are in conflict") {
+  for (const auto& [ours, theirs] :
+       {std::pair("mv p q/P", "mv q p/Q"), std::pair("mv q p/Q", "mv p q/P")}) {
+    INFO(ours << " and " << theirs);
+    Merging trees;
+    trees.sh(
+        "for side in base ours theirs; do mkdir $side/p $side/q && seq 20 > $side/p/x &&"
+        "seq 100 120 > $side/q/y; done");
+    trees.sh(fmt::format("cd ours && {} && cd ../theirs && {}", ours, theirs));
+    CHECK(trees.conflicts() ==
+          (std::string_view(ours) == "mv p q/P" ? "renamed q/y\n" : "renamed p/x\n"));
+    trees.check_refused();
+    const std::string before = all_of_ours(trees);
+    REQUIRE(trees.merge(true));
+    CHECK(all_of_ours(trees) == before);
+  }
+}
+
 }  // namespace agentfs::test
