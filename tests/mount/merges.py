@@ -652,6 +652,27 @@ def an_empty_file_goes_with_the_directory_that_one_side_renamed():
         expect_eq((ours / "pkg2/closed").stat().st_mode & 0o777, 0o600)
 
 
+def what_both_renamed_of_directories_in_each_other_has_one_place():
+    cases = (  # what is there, what one side does, what the other does, what is there then
+        ("mkdir -p d/s/t; seq 9 >d/s/t/g", "mv d D", "mv d/s d/S", ["D/S/t/g"]),
+        ("mkdir a c; seq 9 >a/x; seq 20 29 >c/y", "mv a c/A", "mv c C; echo n >a/n", ["C/A/n", "C/A/x", "C/y"]),
+        ("mkdir -p d/sub; echo a >d/a", "rmdir d/sub", "mv d D", ["D/a"]),
+        ("mkdir -p d/sub; echo a >d/a", "mv d/sub d/sub2", "mv d D", ["D/a", "D/sub2"]))
+    for number, (before, one, other, wanted) in enumerate(cases):
+        for is_turned in (False, True):
+            ours = SPACES / f"both-{number}-{is_turned:d}"
+            theirs = SPACES / f"{ours.name}-f"
+            ours.mkdir()
+            run(["sh", "-ec", before], cwd=ours)
+            ctl(ours.name, f"fork {theirs.name}")
+            for top, line in ((ours, other if is_turned else one), (theirs, one if is_turned else other)):
+                run(["sh", "-ec", line], cwd=top)
+            ctl(ours.name, f"merge {theirs.name}")
+            found = [path for path in ours.rglob("*") if ".agentfs" not in path.parts]
+            expect_eq(sorted(str(path.relative_to(ours)) for path in found
+                             if not path.is_dir() or not os.listdir(path)), wanted, f"{one} | {other} | {is_turned}")
+
+
 def what_a_refused_merge_shows_and_what_was_resolved_of_it_stay_over_a_restart():
     """Be it a stop or a kill: what was ended as ours is not asked for again, and each path keeps its number."""
     for name, is_killed in (("kept-told", False), ("kept-killed", True)):
@@ -2224,7 +2245,8 @@ def a_workspace_with_the_longest_name_is_merged_into():
     expect_eq(read(top / "text"), "two\n")
 
 
-main(mount_it, a_workspace_with_the_longest_name_is_merged_into,
+main(mount_it, what_both_renamed_of_directories_in_each_other_has_one_place,
+     a_workspace_with_the_longest_name_is_merged_into,
      what_both_did_is_there, what_was_moved_and_changed_is_told_as_both,
      what_one_side_puts_into_a_directory_that_the_other_renamed_goes_along,
      what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,

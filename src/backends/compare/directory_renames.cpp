@@ -37,6 +37,18 @@ void note_rename(const PathChange& change, Leavings& leavings) {
   }
 }
 
+// What a directory was before it was renamed; "": it was not.
+std::string gone_as(std::string_view directory, const DirectoryRenames& renamed) {
+  const DirectoryRename* const back = renamed.back(directory);
+  return back == nullptr ? std::string() : back->to;
+}
+
+// What it was where no more than one above it was renamed; "": none was.
+std::string gone_along(std::string_view directory, const DirectoryRenames& renamed) {
+  const DirectoryRename* const back = renamed.to(directory);
+  return back == nullptr ? std::string() : back->follow(directory);
+}
+
 }  // namespace
 
 DirectoryRenames::DirectoryRenames(const std::vector<PathChange>& changes, bool lasting_inodes) {
@@ -159,11 +171,16 @@ bool lead_into_each_other(const DirectoryRename& one, const DirectoryRenames& ot
 
 Result<bool> is_brought_by_files(const PathChange& made, const DirectoryRenames& theirs_renamed,
                                  const ThreeFinders& in) {
-  const DirectoryRename* const back = theirs_renamed.back(made.path);
-  if (back == nullptr || made.empty || TRY(in.ours.state(back->to)).exists()) return false;
-  const Leaf before = TRY(in.base.leaf(back->to));
-  if (modes_differ(state_of(before.entry), made.after)) return false;
-  return attributes_of(before) == attributes_of(TRY(in.theirs.leaf(made.path)));
+  const std::string was =
+      made.empty ? gone_along(made.path, theirs_renamed) : gone_as(made.path, theirs_renamed);
+  if (was.empty() || TRY(in.ours.state(was)).exists()) return false;
+  const auto before = TRY(in.base.find(was));
+  const bool is_it = before && before->node->type() == S_IFDIR &&
+                     !modes_differ(state_of(*before), made.after) &&
+                     !TRY(in.theirs.state(was)).is_directory();
+  if (!is_it) return false;
+  return attributes_of({&in.base.store(), *before}) ==
+         attributes_of(TRY(in.theirs.leaf(made.path)));
 }
 
 Result<std::string> RenamedPlaces::place_of(const std::string& path) {

@@ -94,6 +94,7 @@ struct ThreeFinders {
 };
 // Whether a directory that is new in theirs is one of base under another name, as it was, which
 // ours has elsewhere or not at all: then it is needed for what comes into it, and for nothing else.
+// An empty one is where no more than a directory above it was renamed.
 Result<bool> is_brought_by_files(const PathChange& made, const DirectoryRenames& theirs_renamed,
                                  const ThreeFinders& in);
 

@@ -312,4 +312,38 @@ TEST_CASE("Two directories of which each side has moved one into the other are i
   }
 }
 
+TEST_CASE("An empty directory that one side removed or renamed is not back by its old name") {
+  const std::pair<const char*, const char*> cases[] = {{"rmdir p/sub", "P/a "},
+                                                       {"mv p/sub p/sub2", "P/a P/sub2 "},
+                                                       {"echo n > p/sub/n", "P/a P/sub/n "},
+                                                       {":", "P/a P/sub "}};
+  for (const auto& [does, are_there] : cases) {
+    for (const bool is_ours : {true, false}) {
+      INFO(does << " in " << (is_ours ? "ours" : "theirs"));
+      Merging trees;
+      trees.sh("for side in base ours theirs; do mkdir -p $side/p/sub && seq 20 > $side/p/a; done");
+      trees.sh(fmt::format("cd {} && {} && cd ../{} && mv p P", is_ours ? "ours" : "theirs", does,
+                           is_ours ? "theirs" : "ours"));
+      trees.check_merged();
+      CHECK(all_of_ours(trees) == are_there);
+    }
+  }
+}
+
+TEST_CASE("An empty directory that theirs made or changed is there, whatever ours removed") {
+  const std::pair<const char*, const char*> cases[] = {
+      {"mv p P && mkdir P/new", "P/a P/new "},
+      {"mv p P && mv P/sub P/other", "P/a P/other "},
+      {"mv p P && chmod 700 P/sub", "P/a P/sub "},
+  };
+  for (const auto& [does, are_there] : cases) {
+    INFO(does);
+    Merging trees;
+    trees.sh("for side in base ours theirs; do mkdir -p $side/p/sub && seq 20 > $side/p/a; done");
+    trees.sh(fmt::format("rmdir ours/p/sub && cd theirs && {}", does));
+    trees.check_merged();
+    CHECK(all_of_ours(trees) == are_there);
+  }
+}
+
 }  // namespace agentfs::test
