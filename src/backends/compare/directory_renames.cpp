@@ -91,6 +91,8 @@ void DirectoryRenames::add_by_files(const std::vector<PathChange>& changes) {
   for (const PathChange& change : changes) {
     if (change.kind == Kind::renamed) note_rename(change, leavings);
     if (change.kind != Kind::deleted || change.before.is_directory()) continue;
+    // No bytes tell where an empty file has gone: it speaks for no name, and against none.
+    if (change.before.is_regular() && change.before.size == 0) continue;
     for (auto at = text::parent_part(change.path); !at.empty(); at = text::parent_part(at)) {
       if (const auto found = leavings.find(at); found != leavings.end()) ++found->second.files;
     }

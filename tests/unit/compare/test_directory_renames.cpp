@@ -346,4 +346,18 @@ TEST_CASE("An empty directory that theirs made or changed is there, whatever our
   }
 }
 
+TEST_CASE("Empty files are not counted where a directory's files have left it") {
+  for (const bool is_ours : {true, false}) {
+    Merging trees;
+    const std::string one = is_ours ? "ours" : "theirs";
+    const std::string other = is_ours ? "theirs" : "ours";
+    trees.sh(
+        "for side in base ours theirs; do mkdir $side/p && : > $side/p/__init__.py &&"
+        ": > $side/p/empty && seq 20 > $side/p/m.py; done");
+    trees.sh(fmt::format("cd {} && cp -a p r && rm -r p && echo n > ../{}/p/n.py", one, other));
+    trees.check_merged();
+    CHECK(all_of_ours(trees) == "r/__init__.py r/empty r/m.py r/n.py ");
+  }
+}
+
 }  // namespace agentfs::test
