@@ -37,19 +37,6 @@ constexpr std::size_t kLongestOrder = 240;
 // Of merges into or from a tree that others write to all the time.
 constexpr int kAttempts = 3;
 
-// By which number a file is known, each state of a tree says for itself.
-bool is_same_but_number(FileState known, const FileState& now) {
-  known.device = now.device;
-  known.inode = now.inode;
-  return known == now;
-}
-
-// What theirs was taken to is no renamed file of ours' any more, and is asked for by its old name.
-bool is_one(const MergeConflict& settled, const MergeConflict& now) {
-  const bool is_of_one = !now.base_path.empty() && settled.base_path == now.base_path;
-  return settled.path == now.path || is_of_one;
-}
-
 // Of the disk what the change of names takes, of limits all that it makes.
 Result<Hold> hold_room(Kernel& kernel, const std::string& root, const MergePlan& plan,
                        const MergeSides& sides) {
@@ -145,20 +132,6 @@ Result<std::string> Merges::merge_once(const Caller& caller, const MergeSides& s
     log::warning("merge: {}", settled.error().message);
   }
   return answer;
-}
-
-// Of conflicts that were ended by hand since the last merge of the two was asked for, ours counts.
-void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
-                               MergeConflicts& left) {
-  if (before == nullptr || before->from != left.from) return;
-  left.settled = before->settled;
-  left.ended_after = before->ended_after;
-  std::erase_if(plan.conflicts, [&](const MergeConflict& conflict) {
-    return std::ranges::any_of(left.settled, [&](const MergeConflict& one) {
-      return is_one(one, conflict) && one.base == conflict.base &&
-             is_same_but_number(one.theirs, conflict.theirs);
-    });
-  });
 }
 
 Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& sides, Order& order,

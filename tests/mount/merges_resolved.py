@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""What the next merges make of conflicts that resolve has ended."""
+import os
+import subprocess
+
+from mount_lib import TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, main, read, tell
+
+M = Mount.of("resolved")
+SPACES = M / "workspaces"
+
+
+def ctl(space, line):
+    try:
+        return command(SPACES / space / ".agentfs/ctl", line)
+    except OSError as error:
+        raise AssertionError(f"{line}: {M.last_error()}") from error
+
+
+def refused(space, line, name="EBUSY"):
+    expect_errno(name, tell, SPACES / space / ".agentfs/ctl", line + "\n")
+    return M.last_error()
+
+
+def asked_of(space):
+    """The paths of the conflicts that are shown, in their order."""
+    conflicts = SPACES / space / ".agentfs/conflicts"
+    numbers = sorted((name for name in os.listdir(conflicts) if name.isdigit()), key=int)
+    return [read(conflicts / number / "about").split("\t")[0] for number in numbers]
+
+
+def shell(line, top):
+    subprocess.run(["sh", "-ec", line], cwd=top, check=True)
+
+
+def pair(name, line):
+    """A workspace with what the line makes in it, and a fork of it."""
+    ours = SPACES / name
+    ours.mkdir()
+    shell(line, ours)
+    ctl(name, f"fork {name}-f")
+    return ours, SPACES / f"{name}-f"
+
+
+def files_of(top):
+    return sorted(str(path.relative_to(top)) for path in top.rglob("*")
+                  if path.is_file() and ".agentfs" not in path.parts)
+
+
+def mount_it():
+    M.mount()
+
+
+def what_theirs_renames_after_that_is_asked_for():
+    cases = {  # what is there, what theirs and ours do, how it ends, what theirs renames, what is in conflict
+        "directory": ("mkdir d; echo a >d/a; seq 9 >d/m", "echo A >d/a", "echo 1 >d/a", "ours", "mv d e", ["d/a"]),
+        "file": ("echo a >a", "echo A >a", "echo 1 >a", "ours", "mv a b", ["a"]),
+        "mode": ("echo a >a", "chmod 700 a", "chmod 750 a", "ours", "mv a b", ["a"]),
+        "theirs": ("seq 9 >a", "echo A >>a", "echo 1 >>a", "theirs", "mv a b", ["a"]),
+    }
+    for name, (before, by_theirs, by_ours, side, renames, asked) in cases.items():
+        name = f"renames-{name}"
+        ours, theirs = pair(name, before)
+        shell(by_theirs, theirs)
+        shell(by_ours, ours)
+        refused(name, f"merge {theirs.name}")
+        ctl(name, f"resolve 1 {side}")
+        if side == "theirs":
+            with open(ours / "a", "a") as file:
+                file.write("more\n")
+        before = files_of(ours)
+        shell(renames, theirs)
+        expect_has(refused(name, f"merge {theirs.name}"), "1 conflict")
+        expect_eq(asked_of(name), asked, name)
+        expect_eq(files_of(ours), before, name)
+        ctl(name, "resolve 1 ours")
+        ctl(name, f"merge {theirs.name}")
+        expect_eq(asked_of(name), [], f"{name}: what was ended with the new name is asked for again")
+
+
+main(mount_it, what_theirs_renames_after_that_is_asked_for)
