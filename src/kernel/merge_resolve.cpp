@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "backends/tree_xattrs.h"
@@ -77,6 +78,36 @@ Status check_empty(Kernel& kernel, const std::string& path, const std::string& r
       "{}: not empty, and what is in it ({}) is none of this conflict; with that removed or "
       "moved elsewhere this would do, and with the directory kept `resolve {} ours`",
       path, text::shown(names.front()), number);
+}
+
+RestoreStep step_of(TreeStore& store, const TreeEntry& theirs, const std::string& path,
+                    std::int64_t now) {
+  RestoreStep step{.path = path, .mode = theirs.attributes.st_mode};
+  step.uid = theirs.attributes.st_uid;
+  step.gid = theirs.attributes.st_gid;
+  step.modified = now;
+  if (!S_ISLNK(step.mode)) step.xattrs = xattrs_of(store, *theirs.node, is_of_file);
+  return step;
+}
+
+// Of the directories above it those that ours has not, as theirs has them. What is in the way of
+// one is told by who makes them.
+std::vector<RestoreStep> steps_above(Kernel& kernel, const std::string& root,
+                                     const MergeConflicts& all, const MergeConflict& conflict) {
+  const TreeSide& theirs = all.sides.theirs;
+  std::vector<RestoreStep> steps;
+  std::string_view its = text::parent_part(conflict.theirs_path);
+  for (std::string_view path = text::parent_part(conflict.path); !path.empty() && !its.empty();
+       path = text::parent_part(path), its = text::parent_part(its)) {
+    const auto ours = find_live(kernel, root, std::string(path));
+    const auto found = find_in_tree(*theirs.store, theirs.root, its);
+    const bool is_missing = ours && !*ours;
+    if (!is_missing || !found || found->node->type() != S_IFDIR) break;
+    steps.push_back(
+        step_of(*theirs.store, *found, fmt::format("{}/{}", root, path), kernel.clock().wall()));
+  }
+  std::ranges::reverse(steps);
+  return steps;
 }
 
 bool has_directory(const TreeSide& side, std::string_view path) {
@@ -187,27 +218,23 @@ Result<std::string> Merges::merged(const std::string& root, std::uint64_t number
               root, conflict.path, number);
 }
 
-// Whole, and changed now.
+// Whole, and changed now; in directories that are made as theirs has them.
 Status Merges::take_theirs(const Caller& caller, const Found& found, std::uint64_t number,
                            const std::string& path) {
   const auto [store, entry] = TRY(side_of(*found.all, found.conflict, "theirs"));
   const struct stat& theirs = entry.attributes;
   TRY(check_takes_theirs(found.conflict, path, number, theirs.st_mode));
-  RestoreStep step{.path = path, .mode = theirs.st_mode};
-  step.uid = theirs.st_uid;
-  step.gid = theirs.st_gid;
-  step.modified = kernel_.clock().wall();
-  if (S_ISLNK(theirs.st_mode)) {
-    step.target = TRY(store.read_link(*entry.node));
-  } else {
-    step.xattrs = xattrs_of(store, *entry.node, is_of_file);
-  }
+  std::vector<RestoreStep> steps =
+      steps_above(kernel_, std::string(text::first_parts(path, 2)), *found.all, found.conflict);
+  RestoreStep step = step_of(store, entry, path, kernel_.clock().wall());
+  if (S_ISLNK(theirs.st_mode)) step.target = TRY(store.read_link(*entry.node));
   if (S_ISREG(theirs.st_mode)) {
     step.bytes = [&from = store, node = entry.node] {
       return from.open(*node, O_RDONLY, TreeCaller{});
     };
   }
-  const Status restored = kernel_.paths().restore(with_groups(kernel_, caller), {step});
+  steps.push_back(std::move(step));
+  const Status restored = kernel_.paths().restore(with_groups(kernel_, caller), steps);
   const bool is_lost = !restored && restored.error().code == EBUSY;
   return is_lost ? refuse_lost(path, number, "theirs", restored.error())
                  : told_by_hand(restored, path, number);

@@ -79,4 +79,19 @@ def what_theirs_renames_after_that_is_asked_for():
         expect_eq(asked_of(name), [], f"{name}: what was ended with the new name is asked for again")
 
 
-main(mount_it, what_theirs_renames_after_that_is_asked_for)
+def theirs_comes_in_directories_as_theirs_has_them():
+    ours, theirs = pair("closed", "mkdir d; for i in a b c; do echo $i >d/$i; done; chmod 700 d")
+    shell("mv d e; setfattr -n user.k -v v e; mkdir -m 750 e/in; mv e/b e/in/b", theirs)
+    shell("rm d/a d/b", ours)
+    refused("closed", f"merge {theirs.name}")
+    expect_eq(asked_of("closed"), ["e/a", "e/in/b"])
+    ctl("closed", "resolve all theirs")
+    for path, mode in {"e": 0o700, "e/in": 0o750, "e/a": 0o644}.items():
+        expect_eq((ours / path).stat().st_mode & 0o777, mode, path)
+    expect_eq(os.getxattr(ours / "e", "user.k"), b"v")
+    ctl("closed", f"merge {theirs.name}")
+    expect_eq(files_of(ours), ["e/a", "e/c", "e/in/b"])
+
+
+main(mount_it, what_theirs_renames_after_that_is_asked_for,
+     theirs_comes_in_directories_as_theirs_has_them)
