@@ -19,6 +19,7 @@
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
+#include "kernel/settled_conflicts.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
@@ -175,6 +176,7 @@ Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& roo
                                                           const IsEnded& is_ended) {
   const std::string top = paths::top_of(root);
   const std::string own = key_of(top, tree);
+  drop_settled_of(kernel_, top, tree);
   std::vector<std::string> ended;
   for (const auto& [key, conflicts] : kernel_.conflicts().all()) {
     if (conflicts == nullptr || !key.starts_with(top.substr(1) + ".")) continue;
@@ -241,6 +243,10 @@ void Merges::load_conflicts() {
   }
   for (const HostEntry& entry : *entries) {
     const std::string file = fmt::format("{}/{}", directory, entry.name);
+    if (is_settled_file(entry.name)) {
+      if (is_of_gone(kernel_, entry.name)) ::unlink(file.c_str());
+      continue;
+    }
     const Status loaded =
         file::is_unfinished(file) ? fail(ENOENT, "{}", file) : load_conflicts(file);
     if (loaded) continue;

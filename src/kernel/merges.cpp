@@ -18,6 +18,7 @@
 #include "kernel/merge_rows.h"
 #include "kernel/paths.h"
 #include "kernel/quota_keeper.h"
+#include "kernel/settled_conflicts.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
@@ -125,6 +126,7 @@ Result<std::string> Merges::merge_once(const Caller& caller, const MergeSides& s
   order.state = state;
   Result<std::string> answer = merge_alone(caller, sides, order, partial);
   const MergeConflictsRef left = conflicts(order.root);
+  if (order.done) drop_settled(kernel_, order.root, state.tree);
   const bool is_later_base = left != nullptr && left->state == state;
   const bool is_kept = order.done && (order.state == state || is_later_base);
   if (!is_kept && !is_half_done(order.root)) MergeBases(kernel_).drop(order.from, state);
@@ -154,7 +156,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   const std::string name = text::shown(paths::name_of(other));
   auto left = std::make_shared<MergeConflicts>(
       MergeConflicts{.from = order.state.tree, .base = order.base, .sides = sides});
-  leave_out_settled(before, plan, *left);
+  leave_out_settled(settled_with(kernel_, root, order.state.tree, before), plan, *left);
   take_over(before, plan, *left);
   for (const auto& [number, one] : left->left) left->ended_after.erase(one.path);
   if (!left->left.empty()) show_conflicts(root, left);

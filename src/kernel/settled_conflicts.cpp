@@ -1,9 +1,21 @@
 // SPDX-License-Identifier: MIT
 // Conflicts that were ended by hand before anything was merged: what the next merge of the two
-// knows of them.
+// knows of them, and where they lie while others are merged.
+#include "kernel/settled_conflicts.h"
+
+#include <unistd.h>
+
 #include <algorithm>
 
+#include "base/directory.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/conflict_records.h"
+#include "kernel/forks.h"
+#include "kernel/kernel.h"
 #include "kernel/merges.h"
+#include "kernel/paths.h"
 
 namespace agentfs {
 namespace {
@@ -26,7 +38,91 @@ bool is_settled(const MergeConflict& settled, const MergeConflict& now) {
   return settled.base == now.base && is_same_but_number(settled.theirs, now.theirs);
 }
 
+// "workspaces.12.15": of conflicts of the tree 12 with 15; those of its last merge have no 15.
+struct Aside {
+  std::string top{};
+  std::uint32_t into = 0;
+  std::uint32_t from = 0;
+};
+
+std::optional<Aside> aside_in(std::string_view name) {
+  const auto last = name.rfind('.');
+  const auto middle = last == std::string_view::npos ? last : name.rfind('.', last - 1);
+  if (middle == std::string_view::npos || middle == 0) return std::nullopt;
+  const auto into = text::number<std::uint32_t>(name.substr(middle + 1, last - middle - 1));
+  const auto from = text::number<std::uint32_t>(name.substr(last + 1));
+  if (!into || !from) return std::nullopt;
+  return Aside{fmt::format("/{}", name.substr(0, middle)), *into, *from};
+}
+
+std::string directory_of(const Kernel& kernel) {
+  return fmt::format("{}/merge-conflicts", kernel.parts().state);
+}
+
+std::string file_of(const Kernel& kernel, const Aside& aside) {
+  return fmt::format("{}/{}.{}.{}", directory_of(kernel), aside.top.substr(1), aside.into,
+                     aside.from);
+}
+
+std::optional<std::string> file_of(const Kernel& kernel, const std::string& root,
+                                   std::uint32_t from) {
+  const auto info = kernel.forks().info_of(root);
+  if (!info) return std::nullopt;
+  return file_of(kernel, Aside{paths::top_of(root), info->number, from});
+}
+
+// They are asked for again then.
+void warn(const std::string& root, const Error& why) {
+  log::warning("{}: conflicts that were ended: {}", root, why.message);
+}
+
+void lay_aside(const Kernel& kernel, const std::string& root, const MergeConflictsRef& last) {
+  if (last == nullptr || last->is_partial || last->settled.empty()) return;
+  const auto file = file_of(kernel, root, last->from);
+  if (!file) return;
+  MergeConflicts ended = *last;
+  ended.left.clear();
+  if (const Status kept = file::replace(*file, stored(ended)); !kept) warn(root, kept.error());
+}
+
 }  // namespace
+
+MergeConflictsRef settled_with(const Kernel& kernel, const std::string& root, std::uint32_t from,
+                               const MergeConflictsRef& last) {
+  if (last != nullptr && last->from == from) return last;
+  lay_aside(kernel, root, last);
+  const auto file = file_of(kernel, root, from);
+  if (!file || !file::exists(*file)) return nullptr;
+  const auto text = file::read(*file);
+  auto ended = text ? conflicts_in(*text) : std::unexpected(text.error());
+  if (ended) return std::make_shared<MergeConflicts>(*std::move(ended));
+  warn(root, ended.error());
+  return nullptr;
+}
+
+void drop_settled(const Kernel& kernel, const std::string& root, std::uint32_t from) {
+  const auto file = file_of(kernel, root, from);
+  if (file) ::unlink(file->c_str());
+}
+
+void drop_settled_of(const Kernel& kernel, const std::string& top, std::uint32_t tree) {
+  const auto entries = list_if_there(directory_of(kernel));
+  if (!entries) return warn(top, entries.error());
+  for (const HostEntry& entry : *entries) {
+    const auto aside = aside_in(entry.name);
+    const bool is_its = aside && aside->top == top && (aside->into == tree || aside->from == tree);
+    if (is_its) ::unlink(file_of(kernel, *aside).c_str());
+  }
+}
+
+bool is_settled_file(std::string_view name) { return aside_in(name).has_value(); }
+
+bool is_of_gone(const Kernel& kernel, std::string_view settled_file) {
+  const auto aside = aside_in(settled_file);
+  const auto forest = kernel.parts().forests.find(aside ? aside->top : std::string());
+  if (forest == kernel.parts().forests.end()) return true;
+  return !forest->second->info(aside->into) || !forest->second->info(aside->from);
+}
 
 // Of conflicts that were ended by hand since the last merge of the two was asked for, ours counts.
 void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,

@@ -93,5 +93,68 @@ def theirs_comes_in_directories_as_theirs_has_them():
     expect_eq(files_of(ours), ["e/a", "e/c", "e/in/b"])
 
 
+def a_merge_of_another_fork_between_two_of_one_forgets_nothing():
+    lines = "for i in a b c; do echo $i >$i; done"
+    for name, restarts in {"between": False, "between-restarts": True}.items():
+        ours, theirs = pair(name, lines)
+        other, third = SPACES / f"{name}-g", SPACES / f"{name}-h"
+        for fork in (other, third):
+            ctl(name, f"fork {fork.name}")
+        for top, file, text in ((theirs, "a", "A"), (other, "c", "C"), (third, "b", "B"), (ours, "a", "1"),
+                                (ours, "b", "2")):
+            (top / file).write_text(f"{text}\n")
+        refused(name, f"merge {theirs.name}")
+        expect_eq(asked_of(name), ["a"], name)
+        ctl(name, "resolve 1 ours")
+        ctl(name, f"merge {other.name}")
+        refused(name, f"merge {third.name}")
+        expect_eq(asked_of(name), ["b"], name)
+        ctl(name, "resolve 1 ours")
+        if restarts:
+            M.umount()
+            M.mount()
+        (theirs / "n").write_text("n\n")
+        for fork in (theirs, third):
+            ctl(name, f"merge {fork.name}")
+        expect_eq([(ours / file).read_text() for file in "abcn"], ["1\n", "2\n", "C\n", "n\n"], name)
+
+
+def what_was_ended_before_another_merge_is_asked_for_when_it_is_taken_back():
+    name = "taken-back"
+    ours, theirs = pair(name, "echo a >a; echo b >b")
+    ctl(name, f"fork {name}-g")
+    ctl(name, "checkpoint before")
+    (theirs / "a").write_text("A\n")
+    (SPACES / f"{name}-g/b").write_text("B\n")
+    (ours / "a").write_text("1\n")
+    refused(name, f"merge {theirs.name}")
+    ctl(name, "resolve 1 ours")
+    ctl(name, f"merge {name}-g")
+    ctl(name, "rollback before")
+    (ours / "a").write_text("2\n")
+    refused(name, f"merge {theirs.name}")
+    expect_eq(asked_of(name), ["a"])
+
+
+def what_was_ended_goes_with_the_fork_and_is_no_other_ones():
+    name = "goes"
+    ours, theirs = pair(name, "echo a >a; echo b >b")
+    ctl(name, f"fork {name}-g")
+    (theirs / "a").write_text("A\n")
+    (SPACES / f"{name}-g/b").write_text("B\n")
+    (ours / "a").write_text("1\n")
+    refused(name, f"merge {theirs.name}")
+    ctl(name, "resolve 1 ours")
+    ctl(name, f"merge {name}-g")
+    records = M.state / "merge-conflicts"
+    kept = set(os.listdir(records))
+    ctl(name, f"discard {theirs.name}")
+    gone = kept - set(os.listdir(records))
+    expect_eq(len(gone), 1, "records that went with the fork")
+
+
 main(mount_it, what_theirs_renames_after_that_is_asked_for,
-     theirs_comes_in_directories_as_theirs_has_them)
+     theirs_comes_in_directories_as_theirs_has_them,
+     a_merge_of_another_fork_between_two_of_one_forgets_nothing,
+     what_was_ended_before_another_merge_is_asked_for_when_it_is_taken_back,
+     what_was_ended_goes_with_the_fork_and_is_no_other_ones)
