@@ -66,6 +66,9 @@ struct MergeConflict {
   FileState base{};
   FileState ours{};
   FileState theirs{};
+  // Of a file or directory of theirs, what tells its owner and attributes from others; "": not
+  // known.
+  std::string theirs_attributes{};
   bool has_merged = false;  // merged() has a text with markers
   // Theirs renamed it, and what is written to `path` would leave that out.
   bool is_renamed_by_theirs() const {

@@ -27,6 +27,17 @@ bool is_same_but_number(FileState known, const FileState& now) {
   return known == now;
 }
 
+// Earlier builds did not tell them.
+bool has_same_attributes(const MergeConflict& settled, const MergeConflict& now) {
+  return !settled.theirs_attributes.empty() && settled.theirs_attributes == now.theirs_attributes;
+}
+
+// What a directory holds is no part of it.
+bool is_same_directory(const MergeConflict& settled, const MergeConflict& now) {
+  return settled.theirs.is_directory() && settled.theirs.mode == now.theirs.mode &&
+         has_same_attributes(settled, now);
+}
+
 // What theirs was taken to is no renamed file of ours' any more, and is asked for by its old name.
 bool is_of_one(const MergeConflict& settled, const MergeConflict& now) {
   const bool is_same_base = !now.base_path.empty() && settled.base_path == now.base_path;
@@ -35,7 +46,8 @@ bool is_of_one(const MergeConflict& settled, const MergeConflict& now) {
 
 bool is_settled(const MergeConflict& settled, const MergeConflict& now) {
   if (!is_of_one(settled, now) || settled.theirs_path != now.theirs_path) return false;
-  return settled.base == now.base && is_same_but_number(settled.theirs, now.theirs);
+  return settled.base == now.base &&
+         (is_same_directory(settled, now) || is_same_but_number(settled.theirs, now.theirs));
 }
 
 // "workspaces.12.15": of conflicts of the tree 12 with 15; those of its last merge have no 15.

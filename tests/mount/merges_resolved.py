@@ -79,6 +79,31 @@ def what_theirs_renames_after_that_is_asked_for():
         expect_eq(asked_of(name), [], f"{name}: what was ended with the new name is asked for again")
 
 
+def what_is_put_into_a_directory_in_conflict_does_not_ask_for_it_again():
+    for name, does in {"mode": "chmod 700 d", "attribute": "setfattr -n user.k -v v d"}.items():
+        name = f"into-{name}"
+        ours, theirs = pair(name, "mkdir d; echo a >d/a")
+        shell("mv d e", ours)
+        shell(does, theirs)
+        refused(name, f"merge {theirs.name}")
+        expect_eq(asked_of(name), ["d"], name)
+        ctl(name, "resolve 1 ours")
+        (theirs / "d/n").write_text("n\n")
+        ctl(name, f"merge {theirs.name}")
+        expect_eq(files_of(ours), ["e/a", "e/n"], name)
+    for name, does in {"mode": "chmod 711 d", "attribute": "setfattr -n user.k -v w d",
+                       "another": "setfattr -n user.l -v v d"}.items():
+        name = f"anew-{name}"
+        ours, theirs = pair(name, "mkdir d; echo a >d/a")
+        shell("mv d e", ours)
+        shell("chmod 700 d; setfattr -n user.k -v v d", theirs)
+        refused(name, f"merge {theirs.name}")
+        ctl(name, "resolve 1 ours")
+        shell(does, theirs)
+        refused(name, f"merge {theirs.name}")
+        expect_eq(asked_of(name), ["d"], name)
+
+
 def theirs_comes_in_directories_as_theirs_has_them():
     ours, theirs = pair("closed", "mkdir d; for i in a b c; do echo $i >d/$i; done; chmod 700 d")
     shell("mv d e; setfattr -n user.k -v v e; mkdir -m 750 e/in; mv e/b e/in/b", theirs)
@@ -154,6 +179,7 @@ def what_was_ended_goes_with_the_fork_and_is_no_other_ones():
 
 
 main(mount_it, what_theirs_renames_after_that_is_asked_for,
+     what_is_put_into_a_directory_in_conflict_does_not_ask_for_it_again,
      theirs_comes_in_directories_as_theirs_has_them,
      a_merge_of_another_fork_between_two_of_one_forgets_nothing,
      what_was_ended_before_another_merge_is_asked_for_when_it_is_taken_back,

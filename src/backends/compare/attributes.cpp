@@ -9,6 +9,8 @@
 #include <set>
 
 #include "backends/tree_xattrs.h"
+#include "base/hash.h"
+#include "base/json.h"
 
 namespace agentfs::compare {
 namespace {
@@ -91,6 +93,24 @@ MergedAttributes merge_attributes(const FileAttributes& base, const FileAttribut
     if (taken) result.merged.xattrs.emplace(name, *taken);
   }
   return result;
+}
+
+Status note_attributes(std::vector<MergeConflict>& conflicts, const TreeSide& theirs) {
+  PathFinder finder(theirs);
+  for (MergeConflict& conflict : conflicts) {
+    if (!conflict.theirs.is_directory() && !conflict.theirs.is_regular()) continue;
+    const auto found = finder.leaf(conflict.theirs_path);
+    if (!found)
+      return fail(ESTALE, "{}: gone meanwhile; merge again", text::shown(conflict.theirs_path));
+    const FileAttributes its = attributes_of(*found);
+    json::Array told{its.uid, its.gid};
+    for (const auto& [name, value] : its.xattrs) {
+      told.push_back(json::element_of(name));
+      told.push_back(json::element_of(value));
+    }
+    conflict.theirs_attributes = blake2b(json::dump(std::move(told)));
+  }
+  return ok();
 }
 
 Status set_attributes(const Leaf& to, const FileAttributes& wanted, mode_t mode) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "backends/compare/content.h"
+#include "backends/merge.h"
 #include "base/xattrs.h"
 
 namespace agentfs::compare {
@@ -31,6 +32,9 @@ struct MergedAttributes {
 };
 MergedAttributes merge_attributes(const FileAttributes& base, const FileAttributes& ours,
                                   const FileAttributes& theirs);
+
+// Has conflicts tell what attributes theirs has.
+Status note_attributes(std::vector<MergeConflict>& conflicts, const TreeSide& theirs);
 
 // Gives a file these, and no others, as far as this process and the disk may. An ACL needs the mode
 // that the file is to have.

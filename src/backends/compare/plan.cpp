@@ -392,7 +392,9 @@ void Planner::note_followed() {
 }  // namespace
 
 Result<MergePlan> plan_merge(const MergeSides& sides, const CompareOptions& options) {
-  return Planner(sides, options).run();
+  MergePlan plan = TRY(Planner(sides, options).run());
+  TRY(note_attributes(plan.conflicts, sides.theirs));
+  return plan;
 }
 
 }  // namespace agentfs::compare

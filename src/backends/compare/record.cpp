@@ -218,6 +218,9 @@ std::string to_text(const MergeConflict& conflict) {
   value.set("base", compare::state_value(conflict.base));
   value.set("ours", compare::state_value(conflict.ours));
   value.set("theirs", compare::state_value(conflict.theirs));
+  if (!conflict.theirs_attributes.empty()) {
+    value.set("theirs_attributes", conflict.theirs_attributes);
+  }
   value.set("has_merged", conflict.has_merged);
   return json::dump(value);
 }
@@ -228,6 +231,7 @@ Result<MergeConflict> conflict_of(std::string_view text) {
                                                 renamed, type,   mode,       attributes};
   const json::Value value = TRY(json::parse(text));
   MergeConflict conflict{.sentence = std::string(value["sentence"].text()),
+                         .theirs_attributes = std::string(value["theirs_attributes"].text()),
                          .has_merged = value["has_merged"].truth()};
   const auto reason = std::ranges::find(kReasons, value["reason"].text(), word_of);
   const auto base = compare::state_from(value["base"]);
