@@ -156,7 +156,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   const std::string name = text::shown(paths::name_of(other));
   auto left = std::make_shared<MergeConflicts>(
       MergeConflicts{.from = order.state.tree, .base = order.base, .sides = sides});
-  leave_out_settled(settled_with(kernel_, root, order.state.tree, before), plan, *left);
+  leave_out_settled(settled_with(kernel_, root, order.state.tree, before), other, plan, *left);
   take_over(before, plan, *left);
   for (const auto& [number, one] : left->left) left->ended_after.erase(one.path);
   if (!left->left.empty()) show_conflicts(root, left);

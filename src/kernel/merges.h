@@ -115,8 +115,8 @@ class Merges {
                                  bool partial);
   Result<std::string> merge_alone(const Caller& caller, const MergeSides& sides, Order& order,
                                   bool partial);
-  static void leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
-                                MergeConflicts& left);
+  static void leave_out_settled(const MergeConflictsRef& before, const std::string& other,
+                                MergePlan& plan, MergeConflicts& left);
   static void take_over(const MergeConflictsRef& before, const MergePlan& plan,
                         MergeConflicts& left);
   Result<std::string> take_side(const Caller& caller, const std::string& root, std::uint64_t number,

@@ -14,6 +14,7 @@
 #include "kernel/conflict_records.h"
 #include "kernel/forks.h"
 #include "kernel/kernel.h"
+#include "kernel/merge_rows.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
 
@@ -38,14 +39,27 @@ bool is_same_directory(const MergeConflict& settled, const MergeConflict& now) {
          has_same_attributes(settled, now);
 }
 
+// Each rebase makes the files of the host's anew: their numbers, and when they changed, are others.
+bool is_alike(const FileState& known, const FileState& now) {
+  if (known.mode != now.mode || known.special != now.special) return false;
+  return known.is_directory() || (known.size == now.size && known.modified == now.modified);
+}
+
+bool is_same_of_host(const MergeConflict& settled, const MergeConflict& now) {
+  const bool has_any = now.theirs.is_regular() || now.theirs.is_directory();
+  return is_alike(settled.base, now.base) && is_alike(settled.theirs, now.theirs) &&
+         (!has_any || has_same_attributes(settled, now));
+}
+
 // What theirs was taken to is no renamed file of ours' any more, and is asked for by its old name.
 bool is_of_one(const MergeConflict& settled, const MergeConflict& now) {
   const bool is_same_base = !now.base_path.empty() && settled.base_path == now.base_path;
   return settled.path == now.path || is_same_base;
 }
 
-bool is_settled(const MergeConflict& settled, const MergeConflict& now) {
+bool is_settled(const MergeConflict& settled, const MergeConflict& now, bool is_of_host) {
   if (!is_of_one(settled, now) || settled.theirs_path != now.theirs_path) return false;
+  if (is_of_host) return is_same_of_host(settled, now);
   return settled.base == now.base &&
          (is_same_directory(settled, now) || is_same_but_number(settled.theirs, now.theirs));
 }
@@ -137,14 +151,15 @@ bool is_of_gone(const Kernel& kernel, std::string_view settled_file) {
 }
 
 // Of conflicts that were ended by hand since the last merge of the two was asked for, ours counts.
-void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
-                               MergeConflicts& left) {
+void Merges::leave_out_settled(const MergeConflictsRef& before, const std::string& other,
+                               MergePlan& plan, MergeConflicts& left) {
   if (before == nullptr || before->from != left.from) return;
   left.settled = before->settled;
   left.ended_after = before->ended_after;
   std::erase_if(plan.conflicts, [&](const MergeConflict& conflict) {
-    return std::ranges::any_of(left.settled,
-                               [&](const MergeConflict& one) { return is_settled(one, conflict); });
+    return std::ranges::any_of(left.settled, [&](const MergeConflict& one) {
+      return is_settled(one, conflict, is_rebase(other));
+    });
   });
 }
 

@@ -178,9 +178,55 @@ def what_was_ended_goes_with_the_fork_and_is_no_other_ones():
     expect_eq(len(gone), 1, "records that went with the fork")
 
 
+def what_a_rebase_was_refused_for_is_ended_once():
+    host = TESTDIR / "rebased"
+    (host / "d").mkdir(parents=True)
+    (host / "a").write_text("a\n")
+    (host / "d/b").write_text("b\n")
+    command(M / "sys/workspaces/ctl", f"import {host} as imp")
+    imp = SPACES / "imp"
+    (imp / "a").write_text("mine\n")
+    (imp / "d/b").unlink()
+    (host / "a").write_text("the host's\n")
+    (host / "d/b").write_text("the host's, too\n")
+    refused("imp", "rebase")
+    expect_eq(asked_of("imp"), ["a", "d/b"])
+    ctl("imp", "resolve 1 ours")
+    refused("imp", "rebase")
+    expect_eq(asked_of("imp"), ["d/b"])
+    (host / "n").write_text("new\n")
+    number = next(name for name in os.listdir(imp / ".agentfs/conflicts") if name.isdigit())
+    ctl("imp", f"resolve {number} ours")
+    ctl("imp", "rebase")
+    expect_eq((imp / "a").read_text(), "mine\n")
+    expect_eq(files_of(imp), ["a", "n"])
+    (host / "a").write_text("once more\n")
+    refused("imp", "rebase")
+    expect_eq(asked_of("imp"), ["a"])
+
+
+def what_the_host_writes_after_that_is_asked_for():
+    host = TESTDIR / "rewritten"
+    host.mkdir()
+    (host / "a").write_text("a\n")
+    command(M / "sys/workspaces/ctl", f"import {host} as anew")
+    (SPACES / "anew/a").write_text("mine\n")
+    (host / "a").write_text("first\n")
+    refused("anew", "rebase")
+    ctl("anew", "resolve 1 ours")
+    for change in (lambda path: path.write_text("again\n"), lambda path: path.chmod(0o600),
+                   lambda path: os.setxattr(path, "user.k", b"v")):
+        change(host / "a")
+        refused("anew", "rebase")
+        expect_eq(asked_of("anew"), ["a"])
+        ctl("anew", "resolve all ours")
+    ctl("anew", "rebase")
+
+
 main(mount_it, what_theirs_renames_after_that_is_asked_for,
      what_is_put_into_a_directory_in_conflict_does_not_ask_for_it_again,
      theirs_comes_in_directories_as_theirs_has_them,
      a_merge_of_another_fork_between_two_of_one_forgets_nothing,
      what_was_ended_before_another_merge_is_asked_for_when_it_is_taken_back,
-     what_was_ended_goes_with_the_fork_and_is_no_other_ones)
+     what_was_ended_goes_with_the_fork_and_is_no_other_ones,
+     what_a_rebase_was_refused_for_is_ended_once, what_the_host_writes_after_that_is_asked_for)
