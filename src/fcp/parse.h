@@ -92,8 +92,8 @@ struct Parser<Chosen> {
   static Result<Chosen> parse(const Argument& a) {
     if (const auto one = text::number<std::uint64_t>(a.word)) return Chosen{.one = one};
     if (a.word == "all" || a.word == "ignored") return Chosen{.ignored_alone = a.word != "all"};
-    return fail(EINVAL, "{}: {} is no number; one, all or ignored would do", a.syntax,
-                text::shown(a.word));
+    return fail(EINVAL, "{}: {} is no number; that of a conflict, all or ignored would do",
+                a.syntax, text::shown(a.word));
   }
 };
 

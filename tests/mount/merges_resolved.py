@@ -169,6 +169,7 @@ def what_was_ended_goes_with_the_fork_and_is_no_other_ones():
     (SPACES / f"{name}-g/b").write_text("B\n")
     (ours / "a").write_text("1\n")
     refused(name, f"merge {theirs.name}")
+    expect_has(refused(name, "resolve x ours", "EINVAL"), "that of a conflict, all or ignored would do")
     ctl(name, "resolve 1 ours")
     ctl(name, f"merge {name}-g")
     records = M.state / "merge-conflicts"
