@@ -10,20 +10,10 @@
 namespace agentfs::test {
 namespace {
 
-const std::string kDirectory = "/workspaces/site/d";
-
 RestoreStep missing(const std::string& name) {
-  RestoreStep step{.path = kDirectory + "/" + name, .mode = S_IFREG | 0644};
+  RestoreStep step{.path = kTop + "/" + name, .mode = S_IFREG | 0644};
   step.is_missing = true;
   return step;
-}
-
-std::string text_of(TreeWorld& world, const std::string& name) {
-  return world.files().read(world.request().caller(), kDirectory + "/" + name, 0, 0).value_or("-");
-}
-
-void write(TreeWorld& world, const std::string& name, std::string_view text) {
-  REQUIRE(world.files().write(world.request().caller(), kDirectory + "/" + name, text));
 }
 
 TEST_CASE("What is made while a directory comes back stays, and the restore says so") {
@@ -33,34 +23,34 @@ TEST_CASE("What is made while a directory comes back stays, and the restore says
     if (done == 2) write(world, "b", "mine");
   };
   const std::vector<RestoreStep> steps{
-      {.path = kDirectory, .mode = S_IFDIR | 0755}, missing("a"), missing("b"), missing("c")};
+      {.path = kTop, .mode = S_IFDIR | 0755}, missing("a"), missing("b"), missing("c")};
   REQUIRE(world.files().restore(world.request().caller(), steps, course));
   CHECK(text_of(world, "a").empty());
   CHECK(text_of(world, "b") == "mine");
   CHECK(text_of(world, "c").empty());
-  CHECK(course.left == std::vector<std::string>{kDirectory + "/b"});
+  CHECK(course.left == std::vector<std::string>{kTop + "/b"});
 }
 
 TEST_CASE("A further name of a file comes back as that, whatever has its first one by then") {
   TreeWorld world;
   RestoreStep second = missing("z");
-  second.other = kDirectory + "/a";
+  second.other = kTop + "/a";
   std::vector<RestoreStep> steps{
-      {.path = kDirectory, .mode = S_IFDIR | 0755}, missing("a"), second, second};
-  steps[3].path = kDirectory + "/zz";
+      {.path = kTop, .mode = S_IFDIR | 0755}, missing("a"), second, second};
+  steps[3].path = kTop + "/zz";
   RestoreCourse course;
   bool is_replaced = false;
   course.reached = [&](std::size_t done) {
     if (done != 2 || !is_replaced) return;
     write(world, "new", "mine, new");
-    REQUIRE(world.get(kDirectory)->rename(world.request(), "new", *world.get(kDirectory), "a", 0));
+    REQUIRE(world.get(kTop)->rename(world.request(), "new", *world.get(kTop), "a", 0));
   };
   SECTION("it is the same") {}
   SECTION("it is another's") { is_replaced = true; }
   const auto restored = world.files().restore(world.request().caller(), steps, course);
   CHECK((restored ? "" : restored.error().message) == std::string());
   const auto inode = [&](const char* name) {
-    return world.find(kDirectory + "/" + name)->attributes.st_ino;
+    return world.find(kTop + "/" + name)->attributes.st_ino;
   };
   CHECK((inode("a") == inode("z")) == !is_replaced);
   CHECK(inode("z") == inode("zz"));
@@ -71,7 +61,7 @@ TEST_CASE("A further name of a file comes back as that, whatever has its first o
 TEST_CASE("What had come back before a crash is its user's by then") {
   TreeWorld world;
   RestoreOrder order;
-  order.steps = {{.path = kDirectory, .mode = S_IFDIR | 0750, .is_again = true},
+  order.steps = {{.path = kTop, .mode = S_IFDIR | 0750, .is_again = true},
                  missing("written"),
                  missing("removed"),
                  missing("came"),
@@ -88,28 +78,28 @@ TEST_CASE("What had come back before a crash is its user's by then") {
   SECTION("how many is not known") { left = "removed"; }
   resume(world, order, reached);
   CHECK(text_of(world, "written") == "mine");
-  CHECK(world.find(kDirectory + "/removed").has_value() == !left.empty());
+  CHECK(world.find(kTop + "/removed").has_value() == !left.empty());
   CHECK(text_of(world, "came").empty());
   CHECK(text_of(world, "made") == "mine, too");
-  CHECK((world.find(kDirectory)->attributes.st_mode & 07777U) == 0750);
+  CHECK((world.find(kTop)->attributes.st_mode & 07777U) == 0750);
 }
 
 TEST_CASE("A start brings back what has a way, and finishes the directories above") {
   TreeWorld world;
   vfs::Request& request = world.request();
   REQUIRE(world.get("/workspaces/site")->make_directory(request, "d", 0700));
-  REQUIRE(world.files().write(request.caller(), kDirectory + "/sub", "a file by now"));
+  REQUIRE(world.files().write(request.caller(), kTop + "/sub", "a file by now"));
   RestoreOrder order;
-  order.steps = {{.path = kDirectory, .mode = S_IFDIR | 0750, .is_again = true},
-                 {.path = kDirectory + "/a", .mode = S_IFREG | 0644},
-                 {.path = kDirectory + "/sub", .mode = S_IFDIR | 0755},
-                 {.path = kDirectory + "/sub/b", .mode = S_IFREG | 0644},
-                 {.path = kDirectory + "/z", .mode = S_IFREG | 0644}};
+  order.steps = {{.path = kTop, .mode = S_IFDIR | 0750, .is_again = true},
+                 {.path = kTop + "/a", .mode = S_IFREG | 0644},
+                 {.path = kTop + "/sub", .mode = S_IFDIR | 0755},
+                 {.path = kTop + "/sub/b", .mode = S_IFREG | 0644},
+                 {.path = kTop + "/z", .mode = S_IFREG | 0644}};
   order.by = StoredCaller::of(request.caller());
   resume(world, order);
-  CHECK((world.find(kDirectory)->attributes.st_mode & 07777U) == 0750);
-  CHECK(world.find(kDirectory + "/a"));
-  CHECK(world.find(kDirectory + "/z"));
+  CHECK((world.find(kTop)->attributes.st_mode & 07777U) == 0750);
+  CHECK(world.find(kTop + "/a"));
+  CHECK(world.find(kTop + "/z"));
   CHECK(text_of(world, "sub") == "a file by now");
 }
 

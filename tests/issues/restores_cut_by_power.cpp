@@ -13,17 +13,6 @@
 namespace agentfs::test {
 namespace {
 
-const std::string kSite = "/workspaces/site";
-const std::string kTop = kSite + "/d";
-
-void write(TreeWorld& world, const std::string& name, std::string_view text) {
-  REQUIRE(world.files().write(world.request().caller(), kTop + "/" + name, text));
-}
-
-std::string text_of(TreeWorld& world, const std::string& name) {
-  return world.files().read(world.request().caller(), kTop + "/" + name, 0, 0).value_or("-");
-}
-
 ino_t inode_of(TreeWorld& world, const std::string& name) {
   return world.find(kTop + "/" + name)->attributes.st_ino;
 }

@@ -8,12 +8,11 @@
 #include "base/blocks.h"
 #include "catch.h"
 #include "kernel/history_keeper.h"
-#include "support/tree_world.h"
+#include "support/restores.h"
 
 namespace agentfs::test {
 namespace {
 
-const std::string kTop = "/workspaces/site/d";
 const std::string kAccess = "system.posix_acl_access";
 
 // acl(5) as its extended attribute: one user may do all, the group and all others nothing.

@@ -5,13 +5,13 @@
 #include <sys/stat.h>
 
 #include "catch.h"
+#include "support/restores.h"
 #include "support/trash.h"
 
 namespace agentfs::test {
 namespace {
 
 const std::string kSite = "/workspaces/site";
-const std::string kTop = kSite + "/d";
 
 // d (0750) with d/a, and d/sub (0710) with d/sub/b, all removed.
 void remove_all(TreeWorld& world) {

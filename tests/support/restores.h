@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a start does with a restore that a crash has cut short.
+// A directory that is restored, and what a start does with a restore that a crash has cut short.
 #pragma once
 
 #include <string>
@@ -11,6 +11,16 @@
 #include "support/tree_world.h"
 
 namespace agentfs::test {
+
+inline const std::string kTop = "/workspaces/site/d";
+
+// Of a file in it.
+inline void write(TreeWorld& world, const std::string& name, std::string_view text) {
+  REQUIRE(world.files().write(world.request().caller(), kTop + "/" + name, text));
+}
+inline std::string text_of(TreeWorld& world, const std::string& name) {
+  return world.files().read(world.request().caller(), kTop + "/" + name, 0, 0).value_or("-");
+}
 
 // `reached`: lines behind the order. It is gone then.
 inline void resume(TreeWorld& world, const RestoreOrder& order, std::string_view reached = "") {
