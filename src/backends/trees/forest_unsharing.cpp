@@ -226,11 +226,12 @@ Status ForestDisk::move_names(Line& line, const Borrowed& old, const std::string
     if (moved) ++done;
   }
   bool is_whole = true;  // the old inode has all names, or the new one
-  while (!moved && done > 0) {
+  for (; !moved && done > 0; --done) {
     const std::string back = line.fresh_name();
     const bool is_made =
         ::linkat(AT_FDCWD, old.path().c_str(), room, back.c_str(), AT_SYMLINK_FOLLOW) == 0;
-    is_whole = is_made && put_over(line, back, names[--done]) && is_whole;
+    is_whole = is_made && put_over(line, back, names[done - 1]) && is_whole;
+    if (is_made) ::unlinkat(room, back.c_str(), 0);
   }
   for (const std::string& link : links) ::unlinkat(room, link.c_str(), 0);
   if (is_whole) ::unlinkat(room, note.c_str(), 0);
