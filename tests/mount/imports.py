@@ -146,19 +146,30 @@ def commit_makes_the_directory_what_the_workspace_is():
     expect_eq((top / "main.c").read_text(), "int main(void) { return 1; }\n")
 
 
-def an_import_keeps_its_name_while_it_is_committed():
-    """Another name had another turn, and what went left changes there that no row tells."""
-    top = HOST / "named"
+def import_of_many(name):
+    """The directory, the workspace and their files, so many that a commit of all takes a while."""
+    top = HOST / name
     top.mkdir()
     names = [f"f{number:04}" for number in range(1000)]
+    for one in names:
+        (top / one).write_text("theirs\n")
+    return top, take(top, name), names
+
+
+def begin_commit(top, space, names, text):
+    """A thread that commits this text in all files, of which the first is there by now."""
     for name in names:
-        (top / name).write_text("theirs\n")
-    space = take(top, "named")
-    for name in names:
-        (space / name).write_text("our own\n")
-    committing = threading.Thread(target=ctl, args=("named", "commit"))
+        (space / name).write_text(text)
+    committing = threading.Thread(target=ctl, args=(space.name, "commit"))
     committing.start()
-    wait_until(60, lambda: (top / names[0]).stat().st_size == 8, "the first change there")
+    wait_until(60, lambda: (top / names[0]).stat().st_size == len(text), "the first change there")
+    return committing
+
+
+def an_import_keeps_its_name_while_it_is_committed():
+    """Another name had another turn, and what went left changes there that no row tells."""
+    top, space, names = import_of_many("named")
+    committing = begin_commit(top, space, names, "our own\n")
     expect_errno("EBUSY", os.rename, space, SPACES / "renamed")
     expect_has(M.last_error(), "a commit, a rebase or the like is under way between it and its directory")
     expect_errno("EBUSY", os.rmdir, space)  # as rm -rf in the end; else it is not empty
@@ -174,27 +185,14 @@ def an_import_keeps_its_name_while_it_is_committed():
 
 def an_import_that_is_removed_beside_its_commit_takes_nothing_there_with_it():
     """`rm -rf` has emptied it when its last step is refused; that is not what the next commit is to write."""
-    top = HOST / "emptied"
-    top.mkdir()
-    names = [f"f{number:04}" for number in range(1000)]
-    for name in names:
-        (top / name).write_text("theirs\n")
-    space = take(top, "emptied")
-    for name in names:
-        (space / name).write_text("our own\n")
-    committing = threading.Thread(target=ctl, args=("emptied", "commit"))
-    committing.start()
-    wait_until(60, lambda: (top / names[0]).stat().st_size == 8, "the first change there")
+    top, space, names = import_of_many("emptied")
+    committing = begin_commit(top, space, names, "our own\n")
     expect_errno("EBUSY", os.rmdir, space)
     committing.join()
     (space / names[0]).write_text("not empty yet\n")
     ctl("emptied", "commit")
     expect_eq(read(top / names[0]), "not empty yet\n", "what is not empty")
-    committing = threading.Thread(target=ctl, args=("emptied", "commit"))
-    for name in names:
-        (space / name).write_text("our own, again\n")
-    committing.start()
-    wait_until(60, lambda: (top / names[0]).stat().st_size == 15, "the first change there")
+    committing = begin_commit(top, space, names, "our own, again\n")
     run(["sh", "-c", f"rm -rf {space} || true"])
     committing.join()
     if space.exists():  # the commit was not over by then
