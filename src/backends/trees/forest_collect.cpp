@@ -7,6 +7,7 @@
 
 #include "backends/trees/disk_files.h"
 #include "backends/trees/forest_store.h"
+#include "base/hold.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -150,10 +151,15 @@ Status ForestStore::forget_sources() {
 Result<std::size_t> ForestStore::collect() {
   std::size_t freed = 0;
   loose_ = false;
+  bool is_ended = false;
+  const Hold otherwise = hold_until([&] {
+    if (!is_ended) loose_ = true;  // the next one goes on
+  });
   TRY(forget_sources());
   {
     const std::unique_lock alone(mutex_);
-    if (!f_->unreadable.empty()) return 0;  // nobody knows what these depend on
+    is_ended = !f_->unreadable.empty();  // nobody knows what these depend on
+    if (is_ended) return 0;
     ForestDisk::Wanted wanted = f_->wanted();
     for (auto line = f_->lines.begin(); line != f_->lines.end();) {
       const auto& states = wanted[line->first];
@@ -174,6 +180,7 @@ Result<std::size_t> ForestStore::collect() {
   }
   reserve_.fill();
   if (reserve_.exists()) keep_spare_directory(trash_.get());
+  is_ended = true;
   return freed;
 }
 

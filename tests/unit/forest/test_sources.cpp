@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a fork reads through is told by few records, however often its parent was rolled back.
+#include <sys/resource.h>
+
 #include "forest_fixture.h"
 
 namespace agentfs::test {
@@ -98,6 +100,27 @@ TEST_CASE("a directory of a state that is known is read right when what it was f
   CHECK(must(names_in(*forest, *e)) == std::vector<std::string>{"first"});
   CHECK(read_file(*forest, *forest.in(e, "first")) == "first");
   CHECK(must(names_in(*forest, *forest.at("main/d/e"))) == std::vector<std::string>{"later"});
+}
+
+TEST_CASE("what could not be collected is collected the next time", "[forest]") {
+  TestForest forest;
+  forest.directory("p");
+  forest.file("p/README", "first");
+  must(forest->collect());
+  const auto state = must(forest->snapshot("p", "one"));
+  forest.write("p/README", "second");
+  REQUIRE(forest->drop(state));
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const auto refused = forest->collect();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE(code_of(refused) == EMFILE);
+  REQUIRE(forest->is_loose());
+  must(forest->collect());
+  REQUIRE_FALSE(forest->is_loose());
+  REQUIRE(std::filesystem::is_empty(forest.path("../hidden/trash")));
 }
 
 }  // namespace
