@@ -173,7 +173,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   const std::string undo = free_label(checkpoints(root), descendants(root));
   TreeChange row{.operation = "rollback", .path = root};
   row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
-  const StoredOrder order = begin_tree_order(kernel_, caller, row);
+  StoredOrder order = begin_tree_order(kernel_, caller, row);
   TRY(kernel_.imports().keep_base(root, undo));
   TRY(kernel_.imports().go_back_to(root, name, undo));
   SnapshotId before;
@@ -195,8 +195,14 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   });
   kernel_.imports().end_half_done(root);
   if (!ended) return std::unexpected(std::move(ended).error());
-  TRY(told);
   announce(kernel_, root, before);
+  if (!told) {
+    order.leave();
+    return fail(told.error().code,
+                "{}: is as it was at {}, but its journal could not be told of that ({}); the next "
+                "start tells it, and `rollback {}` undoes it",
+                root, name, told.error().message, undo);
+  }
   return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n{}", root, name, undo,
                      note_of_ended(*ended));
 }

@@ -29,6 +29,8 @@ class StoredOrder {
   // Adds to the text, quickly as note(). Where the disk takes no more, this may have its
   // beginning, and nothing comes after it.
   void add(std::string_view text);
+  // What it tells of is done, and could not be told: it stays for the next start.
+  void leave() { file_.clear(); }
 
  private:
   explicit StoredOrder(std::string file) : file_(std::move(file)) {}

@@ -194,6 +194,31 @@ TEST_CASE("a rollback leaves known the commits that were told before the checkpo
   t.finish_work();
 }
 
+TEST_CASE("a rollback that the journal could not be told of is told by the next start") {
+  Space t;
+  t.write("site/a", "1");
+  t.checkpoint("one");
+  t.commits(1);
+  t.write("site/a", "2");
+  t.log_faults->fail_call(LogCall::append, ENOSPC);
+  const auto refused = t.kernel().forks().rollback(t.person(), "/workspaces/site", "one");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ENOSPC);
+  CHECK_THAT(refused.error().message, Catch::Matchers::has("the next start tells it"));
+  CHECK(t.kernel().forks().find("/workspaces/site", "undo-1")->was_replaced);
+  const auto rows = [&] {
+    return std::ranges::count_if(t.lines(), [](const std::string& line) {
+      return line.contains("tree.rollback") && line.contains("undo-1");
+    });
+  };
+  CHECK(rows() == 0);
+  t.finish_work();  // watchers are told of it all the same
+  must(t.stop_and_start());
+  CHECK(rows() == 1);
+  must(t.kernel().forks().rollback(t.person(), "/workspaces/site", "undo-1"));
+  t.finish_work();
+}
+
 TEST_CASE("a renamed workspace takes its commits along") {
   Space t;
   t.write("site/a", "1");
