@@ -235,7 +235,8 @@ def conditions():
     expect_errno("ESTALE", path.write_text, "5\n")
     expect(not path.exists(), "what was refused was made")
     (SITE / "new").write_text("new\n")
-    for publish in (lambda: os.link(SITE / "new", path), lambda: renameat2(SITE / "new", path, NOREPLACE)):
+    for publish in (lambda: os.link(SITE / "new", path), lambda: renameat2(SITE / "new", path, NOREPLACE),
+                    lambda: os.symlink("new", path), lambda: os.mkfifo(path)):
         path.write_text("6\n")
         os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
         expect_errno("EEXIST", publish)

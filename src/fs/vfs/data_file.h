@@ -167,10 +167,10 @@ class DataNode final : public Node {
                                     int flags, mode_t mode);
   static CreatedNode opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
                             bool is_new, Publication publication = {});
-  // What the journal says of a name that was made: `other` is what a hard link is a name of.
   struct Making {
     Undertaking& making;
     Charge& charge;
+    class DataGuard* guard = nullptr;  // of what a condition may be of
   };
   // The rows of a made name: told to the journal, or taken back when that cannot be written.
   Result<Found> made(Request&, const Result<TreeEntry>& entry, const std::string& name,

@@ -265,6 +265,7 @@ Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
                      : tree_->store().unlink(*file_, name, request.tree()));
     return std::unexpected(std::move(told).error());
   }
+  if (how.guard != nullptr) how.guard->done();
   return found(*entry, name);
 }
 
@@ -274,8 +275,10 @@ Result<Found> DataNode::make_node(Request& request, const std::string& name, mod
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, 0));
   Undertaking making(*tree_, TRY(request.writer()), naming(name), {.operation = "mknod"});
+  DataGuard guard(request, *tree_, region_of(region_, name));
+  TRY(guard.create(*this, name));
   return made(request, tree_->store().make_node(*file_, name, mode, device, request.tree()), name,
-              {making, charge});
+              {making, charge, &guard});
 }
 
 Result<Found> DataNode::make_directory(Request& request, const std::string& name, mode_t mode) {
@@ -293,8 +296,10 @@ Result<Found> DataNode::make_link(Request& request, const std::string& name,
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, target.size() < kInline ? 0 : target.size()));
   Undertaking making(*tree_, TRY(request.writer()), naming(name), {.operation = "symlink"});
+  DataGuard guard(request, *tree_, region_of(region_, name));
+  TRY(guard.create(*this, name));
   return made(request, tree_->store().make_link(*file_, name, target, request.tree()), name,
-              {making, charge});
+              {making, charge, &guard});
 }
 
 Result<Found> DataNode::link(Request& request, Node& existing, const std::string& name) {
@@ -323,9 +328,7 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
   TRY(charge.link(*this));
   const auto linked = tree_->store().link(*other->file_, *file_, name, request.tree());
   if (linked) other->nameless_ = false;
-  auto found = made(request, linked, name, {making, charge});
-  if (found) guard.done();
-  return found;
+  return made(request, linked, name, {making, charge, &guard});
 }
 
 // Before the name goes: what was written under it is told of it.
