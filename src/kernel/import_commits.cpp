@@ -105,16 +105,21 @@ std::string Imports::unremoved_note(std::uint32_t id) const {
   return fmt::format("{}/unremoved/{}", kernel_.parts().state, id);
 }
 
+bool Imports::is_empty(const Import& import) const {
+  const auto top = forest().tree(paths::name_of(import.root));
+  if (!top) return false;
+  const auto names = names_in(forest(), *top->node);
+  return names && names->empty();
+}
+
 Status Imports::check_not_emptied(const Import& import) const {
   const std::string note = unremoved_note(import.id);
   if (!file::exists(note)) return ok();
   TRY(file::remove(note));
-  const TreeEntry top = TRY(forest().tree(paths::name_of(import.root)));
-  if (!TRY(names_in(forest(), *top.node)).empty()) return ok();
+  if (!is_empty(import)) return ok();
   return fail(EBUSY,
-              "{}: is empty, and its removal was refused while something was under way with it; "
-              "nothing was removed in {}. `rmdir` removes it from here alone; `commit` once more "
-              "removes what the directory has",
+              "{}: is empty, and its removal was refused; nothing was removed in {}. `rmdir` "
+              "removes it from here alone; `commit` once more removes what the directory has",
               import.root, import.source);
 }
 

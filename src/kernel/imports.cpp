@@ -262,15 +262,15 @@ Result<Hold> Imports::hold(const std::string& root) const {
   return hold_until([&table = kernel_.conflicts(), key = import_key(root)] { table.end(key); });
 }
 
+// The note goes with the import; it stays where the removal is refused, by whomever.
 Result<Hold> Imports::hold_for_removal(const std::string& root) const {
-  auto held = hold(root);
-  const auto import = held ? std::nullopt : find(root);
-  if (!import) return held;
-  const std::string note = unremoved_note(import->id);
-  Status noted = file::make_directories(std::string(text::parent_part(note)), 0700);
-  if (noted) noted = file::replace(note, "");
-  if (!noted) log::warning("{}", noted.error().message);
-  return held;
+  if (const auto import = find(root); import && is_empty(*import)) {
+    const std::string note = unremoved_note(import->id);
+    Status noted = file::make_directories(std::string(text::parent_part(note)), 0700);
+    if (noted) noted = file::replace(note, "");
+    if (!noted) log::warning("{}", noted.error().message);
+  }
+  return hold(root);
 }
 
 Result<std::string> Imports::pin(const Caller& caller, const std::string& root) {

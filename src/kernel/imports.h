@@ -129,6 +129,7 @@ class Imports {
   // EBUSY with the paths where the directory is not what the commit left any more.
   Status check_still_there(const Import& import, const ImportOrder& order) const;
   Status check_not_drifted(const Import& import, const std::vector<std::string>& paths);
+  bool is_empty(const Import& import) const;  // not where nobody can tell
   Status check_not_emptied(const Import& import) const;
   std::string unremoved_note(std::uint32_t id) const;  // a file that is there where it was refused
   Status check_room_for(const Import& import, const ImportOrder& order,

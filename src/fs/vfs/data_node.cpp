@@ -360,10 +360,10 @@ Status DataNode::unlink(Request& request, const std::string& name) {
 
 Status DataNode::remove_directory(Request& request, const std::string& name) {
   if (hides(name)) return fail_errno(ENOENT, child(name));
-  TRY(tree_->services().check_room(true));
   const bool is_root = file_ == tree_->store().root();
   const Hold import =
       is_root ? TRY(told_to(request, *this, tree_->services().hold_import(child(name)))) : Hold();
+  TRY(tree_->services().check_room(true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
   Undertaking removal(*tree_, TRY(request.writer()), naming(name, true), {.operation = "remove"});

@@ -192,4 +192,14 @@ TEST_CASE("a fork begins with what its parent holds") {
   more->release();
 }
 
+// `rm -rf` has emptied it by then, and where it was an import the next commit is to know.
+TEST_CASE("that a tree is to be removed is said also where the disk has no room for its row") {
+  QuotaDisk disk;
+  disk.services.is_full = true;
+  CHECK(code(disk.at("")->remove_directory(disk.request, "b")) == ENOSPC);
+  CHECK(disk.services.to_be_removed == std::vector<std::string>{"/work/b"});
+  disk.services.is_full = false;
+  CHECK(disk.at("")->remove_directory(disk.request, "b"));
+}
+
 }  // namespace agentfs::vfs

@@ -57,7 +57,13 @@ class FakeServices : public Services {
   }
   Result<Caller> ensure_caller(const HostCaller& host) override { return identify(host); }
   void note_error(const Caller&, std::string_view path, const Error& error) override;
-  Status check_room(bool) override { return ok(); }
+  Status check_room(bool) override {
+    return is_full ? Status(fail(ENOSPC, "the disk is full, as the test wants it")) : ok();
+  }
+  Result<Hold> hold_import(const std::string& root) override {
+    to_be_removed.push_back(root);
+    return Hold();
+  }
   Status record_change(const Caller&, const TreeChange&) override { return ok(); }
   Status record_control(const Caller&, const std::string& path, std::string_view text) override;
   Status may_change(const Caller&, const std::string& path) override;
@@ -74,9 +80,11 @@ class FakeServices : public Services {
   std::mutex mutex;
   std::vector<std::string> errors;
   std::vector<std::string> records;
-  std::function<void()> on_record;      // called once, as a change is recorded
-  std::string closed;                   // a path that agents may not change, with all below it
-  std::map<std::string, uid_t> owners;  // of paths and what is below them
+  std::function<void()> on_record;  // called once, as a change is recorded
+  bool is_full = false;
+  std::vector<std::string> to_be_removed;  // trees, perhaps of an import
+  std::string closed;                      // a path that agents may not change, with all below it
+  std::map<std::string, uid_t> owners;     // of paths and what is below them
 };
 
 struct TestRequest final : Request {
