@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import sys
@@ -16,11 +15,9 @@ import time
 import catch_summary
 import checks
 import programs
+from builds import BUILD, CORES, ROOT, TOGETHER, build, build_together, built_meanwhile
+from outcome import Outcome, tell
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("AGENTFS_BUILD") or ROOT / "build").absolute()
-TOGETHER = os.environ.get("AGENTFS_TOGETHER", "0") not in ("", "0")
-CORES = len(os.sched_getaffinity(0))
 CATCH = ("unit", "contract", "wire", "issues")
 # These begin first, so that none of them is left alone at the end.
 LONGEST = ("unit_kernel", "unit_forest", "contract", "unit_exec", "unit_agents", "unit_git")
@@ -52,71 +49,11 @@ SLOWER = 3  # times that a program may take longer with a sanitizer
 
 
 @dataclasses.dataclass
-class Outcome:
-    name: str
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    seconds: float = 0.0
-    output: str = ""        # shown when it failed
-    notes: tuple = ()       # shown in any case
-    which: dict = dataclasses.field(default_factory=dict)  # of several: names that failed, and why
-
-    def title(self):
-        return self.name + (f" ({', '.join(self.which)})" if self.which else "")
-
-
-@dataclasses.dataclass
 class Program:
     name: str
     kind: str               # unit, contract, wire, issues or fuzz
     command: list
     timeout: float
-
-
-def tell(outcome):
-    word = "FAILED " if outcome.failed else "ok     "
-    counts = f"{outcome.passed}" + (f", {outcome.skipped} skipped" if outcome.skipped else "")
-    counts += f", {outcome.failed} failed" if outcome.failed else ""
-    print(f"  {word} {outcome.name}  ({counts})  {outcome.seconds:.1f} s")
-    for note in outcome.notes:
-        print(f"          {note}")
-    if outcome.failed and outcome.output:
-        print("\n".join("    | " + line for line in outcome.output.rstrip().splitlines()))
-    sys.stdout.flush()
-    return outcome
-
-
-def build(preset, targets=(), options=()):
-    """Configures and builds one preset; an Outcome when that fails, else None."""
-    directory = BUILD / preset
-    began = time.monotonic()
-    configure = ["cmake", "--preset", preset, "-B", str(directory), *options]
-    cache = directory / "CMakeCache.txt"
-    if cache.exists() and f"CMAKE_HOME_DIRECTORY:INTERNAL={ROOT}\n" not in cache.read_text():
-        configure.insert(1, "--fresh")
-    make = ["cmake", "--build", str(directory), "-j", str(CORES)]
-    make += ["--target", *targets] if targets else ["--", "-k", "0"]
-    for command in (configure, make):
-        made = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
-        if made.returncode != 0:
-            seconds = time.monotonic() - began
-            return Outcome(f"{preset} build", failed=1, seconds=seconds,
-                           output="\n".join(failed_steps(made.stdout)))
-    print(f"  built   {preset}  {time.monotonic() - began:.1f} s", flush=True)
-    return None
-
-
-def failed_steps(output):
-    """What ninja says of the steps that failed; without one, the end of the output."""
-    lines = output.splitlines()
-    starts = [number for number, line in enumerate(lines) if line.startswith("FAILED: ")]
-    kept = []
-    for start in starts[:6]:
-        end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith("[")), len(lines))
-        kept += [lines[start]] + lines[start + 2:min(end, start + 40)]
-    return kept or lines[-60:]
 
 
 def programs_of(preset):
@@ -255,8 +192,9 @@ def run_checks():
     return [tell(Outcome(name, *checks.run(name))) for name in checks.STEPS]
 
 
-def lane_release(wanted):
-    """The fast lane, or those parts of it that are wanted; names are programs or scripts."""
+def lane_release(wanted, later=()):
+    """The fast lane, or those parts of it that are wanted; names are programs or scripts. Mount
+    scripts wait for most of their time, in which the builds are made that are wanted later."""
     outcomes = []
     kinds = [kind for kind in CATCH if kind in wanted]
     names = [name for name in wanted if name not in LANES]
@@ -275,34 +213,12 @@ def lane_release(wanted):
     if kinds or names:
         outcomes += run_programs("release", kinds, names)
     if "mount" in wanted or scripts:
-        with io_uring() as no_io_uring:
+        with io_uring() as no_io_uring, built_meanwhile(later):
             outcomes += run_mounts("release", scripts)
             outcomes += run_switched(no_io_uring) if not scripts else []
             if not scripts and (BUILD / "release/system-libfuse").exists():
                 outcomes += run_mounts("release", SYSTEM_LIBFUSE, library="system-libfuse")
     return outcomes
-
-
-def build_together(preset, options=()):
-    """Sources that do not build several at a time, as two of one name, may do so each for itself:
-    those of the targets that failed are tried so."""
-    together, apart = None, set()
-    while True:
-        failure = build(preset, options=[*options, "-DAGENTFS_APART=" + ";".join(sorted(apart))])
-        more = together_in(failure.output) - apart if failure else set()
-        if not more:
-            break
-        together, apart = together or failure, apart | more
-    if apart and not failure:
-        print(f"          NOTE: {', '.join(sorted(apart))}: only one source at a time builds; "
-              "together:\n" +
-              "\n".join("    | " + line for line in together.output.splitlines()[:20]), flush=True)
-    return failure
-
-
-def together_in(output):
-    """The targets of which a step failed that built several sources at a time."""
-    return set(re.findall(r"^FAILED: .*CMakeFiles/([^/]+)\.dir/Unity/", output, re.MULTILINE))
 
 
 def lane_sanitized(preset, kinds):
@@ -357,7 +273,7 @@ def main():
     release = [lane for lane in lanes if lane in FAST] + names
     if release:
         print("release:", flush=True)
-        outcomes += lane_release(release)
+        outcomes += lane_release(release, [lane for lane in lanes if lane in SLOW])
     for lane in lanes:
         if lane not in FAST and lane != "tidy":
             print(f"{lane}:", flush=True)

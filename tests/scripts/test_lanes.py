@@ -5,12 +5,15 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import time
 import unittest
 from unittest import mock
 
 import fixtures
 
+import builds
 import lanes
+import outcome
 
 NINJA = """[1/3] Building CXX object a.o
 FAILED: a.o
@@ -36,14 +39,14 @@ esac
 
 
 def built_by(answer):
-    """lanes.build replaced by `answer`, which is told what stands apart; and what it was asked."""
+    """builds.build replaced by `answer`, which is told what stands apart; and what it was asked."""
     asked = []
 
     def build(preset, options):
         asked.append(options[0])
         output = answer(options[0].removeprefix("-DAGENTFS_APART="))
-        return lanes.Outcome(f"{preset} build", failed=1, output=output) if output else None
-    return mock.patch.object(lanes, "build", build), asked
+        return outcome.Outcome(f"{preset} build", failed=1, output=output) if output else None
+    return mock.patch.object(builds, "build", build), asked
 
 
 class Lanes(unittest.TestCase):
@@ -61,9 +64,9 @@ class Lanes(unittest.TestCase):
         self.assertEqual(lanes.unknown_names(["unti", "run_demo.sh"])[0], ["unti"])
 
     def test_a_build_shows_the_steps_that_failed(self):
-        self.assertEqual(lanes.failed_steps(NINJA),
+        self.assertEqual(builds.failed_steps(NINJA),
                          ["FAILED: a.o", "a.cpp:1:1: error: this is no C++"])
-        self.assertEqual(lanes.failed_steps("CMake Error: no\n"), ["CMake Error: no"])
+        self.assertEqual(builds.failed_steps("CMake Error: no\n"), ["CMake Error: no"])
 
     def test_only_the_targets_that_do_not_build_together_are_built_apart(self):
         later = CLASH.replace("base", "kernel")
@@ -71,7 +74,7 @@ class Lanes(unittest.TestCase):
         replaced, asked = built_by(outputs.get)
         told = io.StringIO()
         with replaced, contextlib.redirect_stdout(told):
-            self.assertIsNone(lanes.build_together("asan"))
+            self.assertIsNone(builds.build_together("asan"))
         self.assertEqual(asked, [f"-DAGENTFS_APART={apart}" for apart in outputs])
         self.assertIn("agentfs_base, agentfs_kernel: only one source at a time", told.getvalue())
         self.assertIn("'kLimit' is ambiguous", told.getvalue())
@@ -80,11 +83,11 @@ class Lanes(unittest.TestCase):
         alone = CLASH.replace("Unity/unity_4_cxx.cxx", "two.cpp")
         replaced, asked = built_by({"": CLASH, "agentfs_base": alone}.get)
         with replaced:
-            self.assertEqual(lanes.build_together("asan").output, alone)
+            self.assertEqual(builds.build_together("asan").output, alone)
         self.assertEqual(len(asked), 2)
         replaced, asked = built_by({"": alone}.get)
         with replaced:
-            self.assertEqual(lanes.build_together("asan").output, alone)
+            self.assertEqual(builds.build_together("asan").output, alone)
         self.assertEqual(len(asked), 1)
 
     def test_a_release_is_compiled_together_where_that_is_asked_for(self):
@@ -93,15 +96,51 @@ class Lanes(unittest.TestCase):
 
             def build(preset, options):
                 asked.extend((preset, *options))
-                return lanes.Outcome("a build", failed=1, output="")
+                return outcome.Outcome("a build", failed=1, output="")
 
             with mock.patch.object(lanes, "TOGETHER", together), \
                     mock.patch.object(lanes, "build", build), \
+                    mock.patch.object(builds, "build", build), \
                     contextlib.redirect_stdout(io.StringIO()):
                 lanes.lane_release(["unit"])
             self.assertEqual(asked, ["release", "-DAGENTFS_TESTS=ON", "-DAGENTFS_TOGETHER=" +
                                      ("ON" if together else "OFF")] +
                              (["-DAGENTFS_APART="] if together else []))
+
+    def test_what_is_built_while_others_wait_is_left_where_they_have_ended(self):
+        with tempfile.TemporaryDirectory() as place:
+            done, ended = pathlib.Path(place, "done"), pathlib.Path(place, "ended")
+            steps = {"asan": (["true"], ["sh", "-c", f"echo asan >> {done}"]),
+                     "tsan": (["sh", "-c", f"mkfifo {place}/never; echo tsan >> {done}"],
+                              ["sh", "-c", f"cat {place}/never; echo > {ended}"])}
+            with mock.patch.object(builds, "commands_of", lambda preset, _: steps[preset]):
+                began = time.monotonic()
+                with builds.built_meanwhile(steps):
+                    while not done.exists() or done.read_text() != "asan\ntsan\n":
+                        self.assertLess(time.monotonic() - began, 60)
+                self.assertFalse(ended.exists())
+                with builds.built_meanwhile([]):
+                    pass
+
+    def test_a_release_builds_what_comes_later_while_mount_scripts_run(self):
+        asked = []
+
+        @contextlib.contextmanager
+        def built_meanwhile(presets):
+            asked.append(("begin", *presets))
+            yield
+            asked.append("end")
+
+        def run_mounts(*_, **__):
+            asked.append("mount")
+            return []
+
+        with mock.patch.object(lanes, "build", lambda *_, **__: None), \
+                mock.patch.object(lanes, "TOGETHER", False), \
+                mock.patch.object(lanes, "built_meanwhile", built_meanwhile), \
+                mock.patch.object(lanes, "run_mounts", run_mounts):
+            lanes.lane_release(["mount", "posix.py"], ["asan", "tsan"])
+        self.assertEqual(asked, [("begin", "asan", "tsan"), "mount", "end"])
 
     def test_files_lie_in_memory_where_there_is_room_and_are_gone_afterwards(self):
         with tempfile.TemporaryDirectory() as above:
