@@ -2,9 +2,7 @@
 #include "backends/git/worktree.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -13,6 +11,7 @@
 #include "backends/git/dot_git.h"
 #include "base/directory.h"
 #include "base/log.h"
+#include "base/open_beneath.h"
 #include "base/text.h"
 
 namespace agentfs::git {
@@ -21,11 +20,7 @@ namespace {
 // What a path within the worktree leads to: the size of a plain file; 0 of what libgit2 takes for
 // no file of rules; nothing where it must not be opened.
 std::optional<off_t> size_beneath(int worktree, const std::string& path) {
-  struct open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  const UniqueFd fd(
-      static_cast<int>(::syscall(SYS_openat2, worktree, path.c_str(), &how, sizeof(how))));
+  const UniqueFd fd = file::open_beneath(worktree, path, O_PATH, file::Links::beneath);
   if (!fd && (errno == ENOENT || errno == ELOOP || errno == ENOTDIR)) return 0;
   struct stat attributes{};
   if (!fd || ::fstat(fd.get(), &attributes) != 0) return std::nullopt;

@@ -3,8 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -18,6 +16,7 @@
 #include "base/copy.h"
 #include "base/directory.h"
 #include "base/nanoseconds.h"
+#include "base/open_beneath.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
@@ -118,10 +117,7 @@ bool is_git_object(std::string_view path) {
 }
 
 Result<HostDirectory> HostDirectory::open(const std::string& path) {
-  open_how how{};
-  how.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_SYMLINKS;
-  UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
+  UniqueFd fd = file::open_without_links(path, O_PATH | O_DIRECTORY);
   if (fd) return HostDirectory(path, std::move(fd));
   if (errno != ELOOP) return fail_errno(path);
   return fail(ELOOP,
@@ -136,13 +132,9 @@ std::string HostDirectory::shown(const std::string& path) const {
 
 // A FIFO may have taken the place of a file: nobody waits for its other end.
 Result<UniqueFd> HostDirectory::open(const std::string& path, int flags) const {
-  open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
   const bool is_read = (flags & (O_PATH | O_DIRECTORY)) == 0;
-  if (is_read) how.flags |= O_NONBLOCK | O_NOCTTY;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  const char* const name = path.empty() ? "." : path.c_str();
-  UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, fd_.get(), name, &how, sizeof how)));
+  const int how = is_read ? flags | O_NONBLOCK | O_NOCTTY : flags;
+  UniqueFd fd = file::open_beneath(fd_.get(), path.empty() ? "." : path, how);
   struct stat found{};
   const bool is_other =
       fd ? ::fstat(fd.get(), &found) != 0 || !S_ISREG(found.st_mode) : errno == ELOOP;

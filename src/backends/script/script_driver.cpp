@@ -2,9 +2,7 @@
 #include "backends/script/script_driver.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +16,7 @@
 #include "backends/script/player.h"
 #include "backends/script/scenario.h"
 #include "base/file.h"
+#include "base/open_beneath.h"
 #include "base/read_at.h"
 #include "base/text.h"
 
@@ -122,12 +121,7 @@ class ScriptModelDriver::Cache {
   Result<UniqueFd> open_beneath(const std::string& path, const std::string& in_mount) const {
     const UniqueFd trees(::open(trees_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!trees) return refused(path, ENOENT);
-    struct open_how how{};
-    how.flags = kFlags | O_NOFOLLOW;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-    const std::string relative = "." + in_mount;
-    UniqueFd file(
-        static_cast<int>(::syscall(SYS_openat2, trees.get(), relative.c_str(), &how, sizeof how)));
+    UniqueFd file = file::open_beneath(trees.get(), "." + in_mount, kFlags);
     if (!file) return refused(path, errno);
     return file;
   }
