@@ -10,6 +10,7 @@
 #include "base/copy.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/open_beneath.h"
 #include "base/permissions.h"
 #include "base/text.h"
 #include "kernel/fast_path.h"
@@ -43,9 +44,12 @@ bool are_dressed_alike(const FastPath::Side& ours, const FastPath::Side& theirs)
 
 }  // namespace
 
-Result<FastPath::Side> FastPath::read_side(const std::string& path) {
+// Others may put links into the directory meanwhile.
+Result<FastPath::Side> FastPath::read_side(const std::string& directory, const std::string& path) {
+  const UniqueFd top(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!top) return fail_errno(directory);
   Side side;
-  side.file = UniqueFd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  side.file = file::open_beneath(top.get(), path, O_RDONLY | O_NONBLOCK);
   if (!side.file && errno == ELOOP) return fail(EINVAL, "a symbolic link");
   if (!side.file || ::fstat(side.file.get(), &side.state) != 0) {
     return fail_errno(text::shown(path));
@@ -61,9 +65,10 @@ std::string FastPath::first_made(const FastRun& run, const FoldConflict& conflic
 }
 
 Result<FastPath::Side> FastPath::made_by(const FastRun& run, const FoldConflict& conflict) const {
-  auto first = read_side(first_made(run, conflict));
+  const std::string made = first_made(run, conflict);
+  auto first = read_side(std::string(text::parent_part(made)), std::string(text::last_part(made)));
   if (first || first.error().code != ENOENT) return first;
-  return read_side(fmt::format("{}/{}", left_of(run).upper, conflict.upper));
+  return read_side(left_of(run).upper, conflict.upper);
 }
 
 // The first content that was replaced after the command began is what the command saw, where
@@ -99,7 +104,7 @@ Result<std::optional<struct stat>> FastPath::merge(const FastRun& run,
                                                    const FoldConflict& conflict) const {
   const std::string path = fmt::format("{}/{}", run.root, conflict.path);
   const std::string upper = fmt::format("{}/{}", left_of(run).upper, conflict.upper);
-  const auto ours = read_side(fmt::format("{}/{}", left_of(run).lower, conflict.path));
+  const auto ours = read_side(left_of(run).lower, conflict.path);
   const auto theirs = made_by(run, conflict);
   if (!ours || !theirs || !are_dressed_alike(*ours, *theirs)) return std::nullopt;
   const auto base = base_of(run, path);  // last, since it reads the journal

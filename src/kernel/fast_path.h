@@ -93,7 +93,7 @@ class FastPath {
   Result<FoldPlan> plan(const Caller& caller, const FastRun& run, const TreeSide& ours,
                         FastEnd& end);
   bool is_changed(const FastRun& run, const std::string& path) const;
-  static Result<Side> read_side(const std::string& path);
+  static Result<Side> read_side(const std::string& directory, const std::string& path);
   std::string first_made(const FastRun& run, const FoldConflict& conflict) const;
   // The command's own, whatever was merged with it since.
   Result<Side> made_by(const FastRun& run, const FoldConflict& conflict) const;

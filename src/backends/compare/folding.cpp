@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <ranges>
 #include <thread>
 
@@ -13,7 +14,9 @@
 #include "backends/compare/fold_plan.h"
 #include "backends/compare/staging.h"
 #include "backends/tree_xattrs.h"
+#include "base/directory.h"
 #include "base/nanoseconds.h"
+#include "base/open_beneath.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -207,26 +210,27 @@ class LineFolder final : public OverlayFolder {
     return ok();
   }
 
-  // All of it lies where the step has put it, or somebody has moved it since: then it is his.
+  // All of it lies where the step has put it, or somebody has moved it since: then it is his, and
+  // what has come in its place leads nowhere.
   static Status strip(const OverlayLeft& left, const MergeStep& step) {
-    const auto lower = TRY(UpperDirectory::open(left.lower));
-    std::vector<std::string> open{step.path};
-    while (!open.empty()) {
-      const std::string path = std::move(open.back());
-      open.pop_back();
-      strip_overlay(lower.host_path(path));
-      const auto entries = lower.listing(path);
-      if (!step.whole || !entries) continue;
-      for (const auto& entry : *entries) {
-        const std::string below = joined(path, entry.name);
-        if (entry.type == S_IFDIR) {
-          open.push_back(below);
-        } else {
-          strip_overlay(lower.host_path(below));
-        }
-      }
-    }
+    const UniqueFd lower = TRY(open_directory(left.lower));
+    const std::string above(text::parent_part(step.path));
+    const UniqueFd parent =
+        file::open_beneath(lower.get(), above.empty() ? "." : above, O_PATH | O_DIRECTORY);
+    if (!parent) return ok();
+    const std::string name(text::last_part(step.path));
+    strip_overlay(parent.get(), name);
+    if (!step.whole) return ok();
+    const UniqueFd top = file::open_beneath(parent.get(), name, O_PATH | O_DIRECTORY);
+    if (top) walk_directories(top.get(), strip_entries);
     return ok();
+  }
+
+  static std::vector<std::string> strip_entries(int directory, const std::string&, std::size_t) {
+    const auto entries = directory < 0 ? fail(errno, "a directory") : list_directory(directory);
+    if (!entries) return {};
+    for (const HostEntry& entry : *entries) strip_overlay(directory, entry.name);
+    return directories_in(*entries);
   }
 
   static Status dress_one(const TreeSide& ours, const TreeNode& node, const FoldDress& wanted) {

@@ -150,11 +150,12 @@ Result<Xattrs> brought_xattrs(const std::string& host_path) {
   return all;
 }
 
-void strip_overlay(const std::string& host_path) {
+void strip_overlay(int directory, const std::string& name) {
+  const std::string host_path = fmt::format("/proc/self/fd/{}/{}", directory, name);
   const auto names = xattr_names(host_path);
   if (!names) return;
-  for (const std::string& name : *names) {
-    if (name.starts_with(kOverlay)) ::lremovexattr(host_path.c_str(), name.c_str());
+  for (const std::string& one : *names) {
+    if (one.starts_with(kOverlay)) ::lremovexattr(host_path.c_str(), one.c_str());
   }
 }
 

@@ -50,6 +50,6 @@ Result<std::map<ino_t, std::string>> read_index(const std::string& work, const s
 // Those that are brought along (base/xattrs.h).
 Result<Xattrs> brought_xattrs(const std::string& host_path);
 // Takes trusted.overlay.* off a file, without following a link.
-void strip_overlay(const std::string& host_path);
+void strip_overlay(int directory, const std::string& name);
 
 }  // namespace agentfs::compare

@@ -336,6 +336,24 @@ TEST_CASE("an upper directory is read as the kernel writes it", "[ordinary]") {
   CHECK(compare::UpperDirectory::open(one.path("nowhere")).error().code == ENOENT);
 }
 
+TEST_CASE("what a fold takes off its files is taken off nothing that a link leads to",
+          "[ordinary]") {
+  NEEDS_ROOT();
+  Overlaid one;
+  one.work("mkdir d/new; echo b >d/new/x; echo more >>d/x");
+  const FoldPlan plan = one.plan();
+  const std::string record = must(one.folder->stage(one.ours(), one.left(), plan.record));
+  must(one.merger->apply(one.ours(), record));
+  must(one.merger->finish(one.ours(), record, {}));
+  one.sh(
+      "mkdir -p other/new && echo 1 >other/new/x && echo 1 >other/x && "
+      "setfattr -n trusted.overlay.opaque -v y other/new other/new/x other/x && "
+      "mv trees/site/d trees/site/moved && ln -s ../../other trees/site/d");
+  must(one.folder->dress(one.ours(), one.left(), record));
+  CHECK(one.sh("getfattr -h -m trusted.overlay.opaque other/new other/new/x other/x | grep -c "
+               "overlay") == "3\n");
+}
+
 TEST_CASE("records of a fold that are damaged are refused", "[ordinary]") {
   NEEDS_ROOT();
   Overlaid one;
