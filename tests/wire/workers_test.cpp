@@ -2,13 +2,18 @@
 // The threads of a session: one watches, and what one answer waits for can come all the same.
 #include "fs/fuse/workers.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 
+#include <atomic>
+#include <filesystem>
 #include <memory>
 #include <thread>
 
+#include "base/file.h"
 #include "catch.h"
+#include "support/eventually.h"
 #include "wire/wire_kernel.h"
 
 namespace agentfs::test {
@@ -111,6 +116,15 @@ class Running {
   std::thread runner_;
 };
 
+std::vector<pid_t> worker_threads() {
+  std::vector<pid_t> found;
+  for (const auto& one : std::filesystem::directory_iterator("/proc/self/task")) {
+    const std::string name = file::read(one.path().string() + "/comm").value_or("");
+    if (name == "fuse_worker\n") found.push_back(std::stoi(one.path().filename().string()));
+  }
+  return found;
+}
+
 constexpr fuse::WorkersOptions kWays[] = {
     {.threads = 4, .most_watchers = 1, .busy_poll = false},
     {.threads = 4, .most_watchers = 1, .busy_poll = true},
@@ -147,6 +161,33 @@ TEST_CASE("workers: each of many requests is answered, and after a rest the next
     }
     CHECK(running.stop() == 0);
   }
+}
+
+TEST_CASE("workers: who waits for a CPU is not helped by more threads") {
+  const fuse::WorkersOptions way = kWays[1];
+  Running running(way);
+  REQUIRE(running.kernel->init());
+  REQUIRE(running.answers(running.ask(kQuick)));
+  REQUIRE(test::eventually([&] { return worker_threads().size() == way.threads; }));
+  cpu_set_t one{};
+  CPU_SET(::sched_getcpu(), &one);
+  for (const pid_t thread : worker_threads()) {
+    const sched_param none{};
+    REQUIRE(::sched_setscheduler(thread, SCHED_IDLE, &none) == 0);
+    REQUIRE(::sched_setaffinity(thread, sizeof one, &one) == 0);
+  }
+  std::atomic<bool> is_over = false;
+  std::vector<std::jthread> others;
+  for (int i = 0; i < 4; ++i) {
+    others.emplace_back([&] {
+      ::sched_setaffinity(0, sizeof one, &one);
+      while (!is_over) continue;
+    });
+  }
+  for (int i = 0; i < 50; ++i) CHECK(running.answers(running.ask(kQuick)));
+  CHECK(worker_threads().size() == way.threads);
+  is_over = true;
+  CHECK(running.stop() == 0);
 }
 
 TEST_CASE("workers: they end when told to, asked or not, and before they have begun") {

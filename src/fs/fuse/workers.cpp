@@ -123,7 +123,9 @@ void Workers::serve(Worker& self) {
 
 bool Workers::follow(Worker& self) {
   Lock lock(mutex_);
+  ++following_;
   while (watching_ >= seats_ && !over_) followers_.wait(lock);
+  --following_;
   if (over_) return false;
   ++watching_;
   self.thread = ::pthread_self();
@@ -246,11 +248,12 @@ void Workers::count_seats(bool waiting) {
   }
 }
 
-// Before the supervisor dozes: what is asked when nobody watches would wake nobody.
+// Before the supervisor dozes: what is asked when nobody watches would wake nobody. Who is called
+// to a watch, and waits for a CPU yet, would not have one sooner with more threads.
 void Workers::grow() {
   {
     const Lock lock(mutex_);
-    const bool is_starved = has_begun_ && watching_ == 0 && !over_ && !stopping_;
+    const bool is_starved = has_begun_ && watching_ == 0 && following_ == 0 && !over_ && !stopping_;
     starved_ticks_ = is_starved ? starved_ticks_ + 1 : 0;
   }
   if (starved_ticks_ < kTicksToGrow || workers_.size() >= kMostWorkers) return;

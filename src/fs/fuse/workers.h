@@ -76,13 +76,14 @@ class Workers {
   std::atomic<bool> is_crowded_ = false;  // more watch than there are seats
   int crowded_ticks_ = 0;                 // of the supervisor: with requests waiting, one by one
   int calm_ticks_ = 0;                    // and without
-  int starved_ticks_ = 0;                 // with nobody to watch
+  int starved_ticks_ = 0;                 // with nobody to watch, nor to be called to it
 
   Mutex<Rank::queue> mutex_;
   std::condition_variable_any followers_;
   std::condition_variable_any supervisor_;
   unsigned seats_ GUARDED_BY(mutex_) = 1;
   unsigned watching_ GUARDED_BY(mutex_) = 0;
+  unsigned following_ GUARDED_BY(mutex_) = 0;  // or called to a watch, and not at it yet
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool over_ GUARDED_BY(mutex_) = false;
   int error_ GUARDED_BY(mutex_) = 0;
