@@ -6,11 +6,12 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 
 from others_lib import GROUP, PLACE, as_user, enter  # before mount_lib, whose paths it sets
-from mount_lib import (AGENTFS, Mount, command, expect, expect_eq, expect_has, main, read, run,
+from mount_lib import (AGENTFS, Mount, command, expect, expect_eq, expect_errno, expect_has, main, read, run,
                        tell, wait_until)
 
 OTHER = 51500
@@ -446,6 +447,47 @@ def who_owns_a_directory_has_its_ctl():
     expect(not (host / "file2").exists(), "a commit into the host by another user")
 
 
+# Opens a file, begins to write, and has its starter go on by the descriptor.
+HANDED_ON = """
+import array, os, socket, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+os.write(fd, sys.argv[2].encode())
+channel = socket.socket(fileno=int(sys.argv[3]))
+channel.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+channel.recv(1)
+"""
+
+
+def what_another_has_opened_acts_with_nobodys_rights_but_theirs():
+    """As a program with set-user-id is given it for its standard error."""
+    top = "workspaces/handed"
+    os.mkdir(MOUNT / top)
+    os.chown(MOUNT / top, OTHER, OTHER)
+    os.chmod(MOUNT / top, 0o755)
+    tell(MOUNT / top / ".agentfs/limits", "bytes=20M\n")
+    cases = ((f"{top}/.agentfs/limits", "bytes=1T # "), (f"{top}/.agentfs/ctl", "checkpoint handed "),
+             ("dev/local/exec", "id -u >/tmp/handed # "), ("proc/clone", "name=handed # "))
+    for path, begun in cases:
+        ours, theirs = socket.socketpair()
+        words = [*AS_OTHER, sys.executable, "-c", HANDED_ON, MOUNT / path, begun, theirs.fileno()]
+        with subprocess.Popen([*map(str, words)], pass_fds=[theirs.fileno()]), ours:
+            theirs.close()
+            _, passed, _, _ = socket.recv_fds(ours, 1, 1)
+            expect_errno("EPERM", os.write, passed[0], b"Password: \n")
+            os.close(passed[0])  # by another than who has opened it
+        expect_has(read(MOUNT / "proc/self/errors").splitlines()[-1],
+                   f"opened by uid {OTHER}, written by uid 0; who writes opens it", path)
+    expect_has(read(MOUNT / top / ".agentfs/limits"), "20", "a limit of root's")
+    expect("handed" not in read(MOUNT / "proc/_all.jsonl"), "a process of root's")
+    expect(not os.listdir(MOUNT / top / ".agentfs/snapshots"), "a checkpoint")
+    # A redirection, which is what a descriptor is passed on for, goes on in files of bytes.
+    as_other(f"echo begun > {top}/file && exec 3>>{top}/file && echo by >&3", code=0)
+    file = os.open(MOUNT / top / "file", os.O_WRONLY | os.O_APPEND)
+    run([*AS_OTHER, "sh", "-c", f"echo other >&{file}"], pass_fds=[file])
+    os.close(file)
+    expect_eq(read(MOUNT / top / "file"), "begun\nby\nother\n")
+
+
 def homes_that_come_are_listed_and_counted():
     """Whoever lists /home before knows of one that is made at its user's first step."""
     newcomer = OTHER + 7
@@ -577,6 +619,7 @@ main(setup, a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused, nobo
      copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
      what_is_new_in_ones_own_import_is_in_its_diff,
      what_binds_a_workspace_is_not_its_owners_to_lift,
-     who_owns_a_directory_has_its_ctl, homes_that_come_are_listed_and_counted, acls_hold_as_on_a_disk,
+     who_owns_a_directory_has_its_ctl, what_another_has_opened_acts_with_nobodys_rights_but_theirs,
+     homes_that_come_are_listed_and_counted, acls_hold_as_on_a_disk,
      capabilities_open_what_they_open_on_a_disk, replies_are_their_own,
      an_acl_of_a_member_leaves_the_set_group_id_bit, what_processes_say_is_their_owners)

@@ -30,7 +30,7 @@ LineHandle::LineHandle(RowFileRef file, Request& request, int flags, ContentRef 
     : file_(std::move(file)),
       tree_(file_->context(), file_->place()),
       slot_(file_->slot(request)),
-      opener_(request.host().pid),
+      opener_(request),
       write_only_((flags & O_ACCMODE) == O_WRONLY),
       snapshot_(snapshot),
       buffer_(write_only_ && (flags & O_APPEND) == 0),
@@ -57,6 +57,7 @@ void LineHandle::write(Request& request, off_t offset, std::string_view bytes,
                        Completion<std::size_t> done) {
   const Write write{offset, bytes.size(), request.host().pid};
   auto lines = [&]() -> Result<Lines> {
+    TRY(opener_.check(request, file_->path()));
     TRY(file_->alive(request));
     Lock lock(mutex_);
     // A text that was read and is written back changes nothing.
@@ -125,15 +126,15 @@ Status LineHandle::flush(Request& request) {
 // Other processes close their copies too, in the middle of a line: only the opener's close counts,
 // when it keeps no copy, and only where nobody reads the reply from this descriptor.
 void LineHandle::start_flush(Request& request, Completion<Nothing> done) {
-  if (!write_only_ || request.host().pid != opener_) return done.complete(ok());
-  if (is_being_killed(opener_)) return done.complete(ok());
+  if (!write_only_ || !opener_.closes(request)) return done.complete(ok());
+  if (is_being_killed(opener_.process())) return done.complete(ok());
   std::string rest;
   {
     Lock lock(mutex_);
     closed_by_opener_ = true;
     if (buffer_.empty()) return done.complete(ok());
   }
-  if (!has_descriptor(opener_, file_->path())) {
+  if (!has_descriptor(opener_.process(), file_->path())) {
     Lock lock(mutex_);
     rest = buffer_.take_rest();
   }

@@ -8,6 +8,7 @@
 
 #include "fs/vfs/line_buffer.h"
 #include "fs/vfs/row_file.h"
+#include "fs/vfs/sole_writer.h"
 
 namespace agentfs::vfs {
 
@@ -66,7 +67,7 @@ class LineHandle : public Handle, public std::enable_shared_from_this<LineHandle
   const RowFileRef file_;
   const NamedTree tree_;
   const std::string slot_;
-  const pid_t opener_;
+  const SoleWriter opener_;
   const bool write_only_;
   const ContentRef snapshot_;
   Mutex<Rank::handle> mutex_;

@@ -30,7 +30,7 @@ MessageHandle::MessageHandle(RowFileRef file, Request& request, int flags, Conte
     : file_(std::move(file)),
       tree_(file_->context(), file_->place()),
       session_(session_of(request)),
-      opener_(request.host().pid),
+      opener_(request),
       counted_((flags & O_ACCMODE) == O_WRONLY && (flags & O_APPEND) == 0),
       snapshot_(std::move(snapshot)) {}
 
@@ -56,6 +56,7 @@ void MessageHandle::write(Request& request, off_t offset, std::string_view bytes
 }
 
 Status MessageHandle::add(Request& request, off_t offset, std::string_view bytes) {
+  TRY(opener_.check(request, file_->path()));
   Caller author = TRY(request.writer());
   author.path = file_->path();
   const RowPlace& place = file_->place();
@@ -91,13 +92,13 @@ Status MessageHandle::check_place(off_t offset, std::string_view bytes) const {
 }
 
 Status MessageHandle::flush(Request& request) {
-  if (request.host().pid != opener_) return ok();
+  if (!opener_.closes(request)) return ok();
   bool is_empty = false;
   {
     Lock lock(mutex_);
     is_empty = text_.empty();
   }
-  if (!is_empty && has_descriptor(opener_, file_->path())) return ok();
+  if (!is_empty && has_descriptor(opener_.process(), file_->path())) return ok();
   const Status delivered = deliver();
   if (request.host().pid != 0) file_->context().versions.unpin_all(request.host().pid);
   return delivered;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "fs/vfs/row_file.h"
+#include "fs/vfs/sole_writer.h"
 #include "fs/vfs/undelivered.h"
 
 namespace agentfs::vfs {
@@ -36,7 +37,7 @@ class MessageHandle final : public Handle,
   const RowFileRef file_;
   const NamedTree tree_;
   const std::string session_;
-  const pid_t opener_;
+  const SoleWriter opener_;
   const bool counted_;
   const ContentRef snapshot_;
   Mutex<Rank::handle> mutex_;

@@ -249,4 +249,39 @@ TEST_CASE("an operation on a reaped object's descriptor is ESRCH") {
   CHECK(TestTree::write(shell, *ask, 0, "x\n") == ESRCH);
 }
 
+TEST_CASE("a descriptor that acts by its writer is written by who has opened it alone") {
+  TestTree tree;
+  TestRequest shell(10);
+  shell.host_.uid = shell.caller_.host.uid = 1000;
+  shell.host_.gid = shell.caller_.host.gid = 1000;
+  TestRequest set_uid(10);  // the same process, which has executed another program meanwhile
+  set_uid.host_.gid = set_uid.caller_.host.gid = 1000;
+  TestRequest set_gid(11);
+  set_gid.host_.uid = set_gid.caller_.host.uid = 1000;
+  for (TestRequest* other : {&set_uid, &set_gid}) {
+    world().box()->commands.clear();
+    tree.services.errors.clear();
+    const auto ctl = tree.open(shell, "/boxes/7/ctl", O_WRONLY);
+    CHECK(TestTree::write(shell, *ctl, 0, "go 1") == 0);
+    CHECK(TestTree::write(*other, *ctl, 4, "0\n") == EPERM);
+    CHECK(ctl->flush(*other));  // as it ends
+    CHECK(world().box()->commands.empty());
+    REQUIRE(tree.services.errors.size() == 1);
+    CHECK_THAT(tree.services.errors[0], Catch::Matchers::has("who writes opens it"));
+    CHECK(TestTree::write(shell, *ctl, 4, "\n") == 0);
+    CHECK(world().box()->commands == Lines{"go 1"});
+    ctl->release();
+
+    const auto ask = tree.open(shell, "/boxes/7/ask", O_RDWR);
+    CHECK(TestTree::write(*other, *ask, 0, "hello\n") == EPERM);
+    CHECK_THAT(*TestTree::read(*other, *ask, 0), !Catch::Matchers::has("<hello>"));
+    const auto chat = tree.open(shell, "/boxes/7/chat", O_WRONLY);
+    CHECK(TestTree::write(shell, *chat, 0, "fix ") == 0);
+    CHECK(TestTree::write(*other, *chat, 4, "it\n") == EPERM);
+    CHECK(chat->flush(shell));
+    chat->release();
+    CHECK(world().box()->messages.empty());
+  }
+}
+
 }  // namespace agentfs::vfs
