@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/file_times.h"
+
 namespace agentfs::trees {
 
 DiskNode::~DiskNode() { table_->forget(*this); }
@@ -21,6 +23,7 @@ Result<std::shared_ptr<NodeTable>> NodeTable::open(const std::string& directory,
                                                    const TreeOptions& options) {
   UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) return fail_errno(directory);
+  learn_times(fd.get());
   auto table = std::make_shared<NodeTable>(std::move(fd), options.descriptors);
   if (options.file_handles) table->probe_file_handles();
   return table;

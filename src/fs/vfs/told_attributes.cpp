@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "base/file_hash.h"
+#include "base/file_times.h"
 #include "base/hold.h"
 #include "base/text.h"
 #include "fs/vfs/data_guard.h"
@@ -92,6 +93,7 @@ Status set_attribute(Request& request, DataNode& node, const std::string& name,
 Result<std::string> ContentHashes::of(const TreeFile& file, const struct stat& now,
                                       const std::function<bool()>& is_unwanted) {
   const Known state{now.st_size, now.st_mtim, now.st_ctim, {}};
+  const bool tells = tells_changes(now);  // before the bytes are read
   {
     Lock lock(mutex_);
     const auto found = all_.find(now.st_ino);
@@ -108,10 +110,11 @@ Result<std::string> ContentHashes::of(const TreeFile& file, const struct stat& n
   Known next = state;
   next.hash = TRY(file::blake2b(file.descriptor(), is_unwanted));
   TRY(file.check_read());
-  // What changed meanwhile is of no state that anybody will ask for.
+  // What changed meanwhile is of no state that anybody will ask for, unless the next change leaves
+  // the file in this one.
   struct stat after{};
   if (::fstat(file.descriptor(), &after) != 0) return fail_errno("stat");
-  if (after.st_size != now.st_size) return next.hash;
+  if (!tells || after.st_size != now.st_size) return next.hash;
   Lock lock(mutex_);
   if (all_.size() >= kMost) all_.clear();
   all_[now.st_ino] = next;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include "base/file.h"
+#include "base/file_clock.h"
 #include "catch.h"
 #include "fs/vfs/content_hashes.h"
 #include "support/must.h"
@@ -44,6 +45,22 @@ TEST_CASE("the hash of what changed while it was read is told to nobody, then or
   CHECK(unwanted.error().code == EINTR);
   CHECK(must(hashes.of(LentFile(place.path("f"), false), now, [] { return false; })) ==
         must(others.of(LentFile(place.path("f"), false), now, [] { return false; })));
+}
+
+TEST_CASE("a hash is known again only of a state that the next change cannot leave") {
+  const TemporaryDirectory place;
+  vfs::ContentHashes hashes;
+  struct stat now{};  // of a disk that nobody has asked about
+  const auto hash_of = [&](std::string_view text) {
+    must(file::replace(place.path("f"), text));
+    now.st_size = static_cast<off_t>(text.size());
+    return must(hashes.of(LentFile(place.path("f"), false), now, [] { return false; }));
+  };
+  now.st_ctim = file_clock();
+  now.st_ctim.tv_sec += 1;  // has yet to come
+  CHECK(hash_of("one") != hash_of("two"));
+  now.st_ctim.tv_sec -= 10;
+  CHECK(hash_of("one") == hash_of("two"));
 }
 
 }  // namespace agentfs::test
