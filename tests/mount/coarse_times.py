@@ -43,6 +43,10 @@ def write(path, text, flags=0):
     os.close(file)
 
 
+def gen(path):
+    return int(os.getxattr(path, "user.agentfs.gen"))
+
+
 def the_hash_is_of_the_bytes():
     mount = mount_on_ext3("hashes")
     path, wrong = mount / "workspaces/w/f", 0
@@ -57,5 +61,29 @@ def the_hash_is_of_the_bytes():
     end(mount)
 
 
+def what_is_written_past_the_daemon_is_told():
+    """Also a text as long as the one before, and each once: who has the number may count on it."""
+    mount = mount_on_ext3("past", "-o", "passthrough")
+    if not mount.has("passthrough"):
+        end(mount)
+        return print("passthrough is not to be had here")
+    path = mount / "workspaces/w/f"
+    write(path, b"%08d" % ROUNDS, os.O_CREAT)
+    unseen, moved = 0, 0
+    for number in range(ROUNDS):
+        before = gen(path)
+        write(path, b"%08d" % number)
+        after = gen(path)
+        unseen += before == after
+        os.stat(path)
+        moved += after != gen(path)
+    expect_eq((unseen, moved), (0, 0), f"writes without a generation, and generations without a write")
+    versions = {(mount / "workspaces/w/.agentfs/versions/f" / name).read_bytes()
+                for name in os.listdir(mount / "workspaces/w/.agentfs/versions/f")}
+    lost = [number for number in range(ROUNDS - 1) if b"%08d" % number not in versions]
+    expect_eq(lost, [], "texts that are no version")
+    end(mount)
+
+
 if __name__ == "__main__":
-    main(the_hash_is_of_the_bytes)
+    main(the_hash_is_of_the_bytes, what_is_written_past_the_daemon_is_told)

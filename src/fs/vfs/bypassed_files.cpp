@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <limits>
+
+#include "base/file_times.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
 #include "base/text.h"
@@ -12,17 +15,23 @@ namespace agentfs::vfs {
 namespace {
 
 constexpr std::size_t kLongest = 1U << 20U;  // bytes of the log before it is begun anew
+// In the log, of what may have changed unseen.
+constexpr std::int64_t kUnsure = std::numeric_limits<std::int64_t>::min();
+
+std::int64_t told_time(const BypassedFiles::File& file) {
+  return file.is_unsure ? kUnsure : file.changed;
+}
 
 // The lines of the log: a file that is open (its newest line holds), what it has become, its end.
 std::string opened_line(std::uint64_t number, const BypassedFiles::File& file) {
   const HostCaller& host = file.author.host;
   return fmt::format("{} {} {} {} {} {} {} {} {} {} {} s{} c{}\n", number,
-                     file.is_written ? "written" : "open", file.size, file.changed,
+                     file.is_written ? "written" : "open", file.size, told_time(file),
                      text::hex(file.path), file.inode, file.writers, file.author.process.value,
                      host.pid, host.uid, host.gid, host.session, text::hex(host.command));
 }
 std::string changed_line(std::uint64_t number, const BypassedFiles::File& file) {
-  return fmt::format("{} is {} {}\n", number, file.size, file.changed);
+  return fmt::format("{} is {} {}\n", number, file.size, told_time(file));
 }
 std::string closed_line(std::uint64_t number) { return fmt::format("{} closed\n", number); }
 
@@ -66,19 +75,27 @@ void apply(std::string_view line, std::map<std::uint64_t, BypassedFiles::File>& 
   if (found == files.end()) return;
   found->second.size = as<std::int64_t>(words[2]);
   found->second.changed = as<std::int64_t>(words[3]);
+  found->second.is_unsure = found->second.changed == kUnsure;
 }
 
 void take_over(BypassedFiles::File& file, const struct stat& now) {
   file.size = now.st_size;
   file.changed = nanoseconds_of(now.st_mtim);
+  file.is_unsure = !tells_writes(now);
+}
+
+bool has_changed(const BypassedFiles::File& before, const struct stat& now) {
+  const bool has_time = before.changed == kUnsure || before.changed == nanoseconds_of(now.st_mtim);
+  return now.st_size != before.size || !has_time;
 }
 
 }  // namespace
 
 std::optional<BypassedFiles::Change> BypassedFiles::change_of(const File& before,
                                                               const struct stat& now) {
-  const bool is_same = now.st_size == before.size && nanoseconds_of(now.st_mtim) == before.changed;
-  if (is_same && !before.is_written) return {};
+  // What was empty and is has nothing that could be another.
+  const bool may_have_changed = before.is_unsure && before.size != 0;
+  if (!before.is_written && !may_have_changed && !has_changed(before, now)) return {};
   const std::int64_t grown = now.st_size - before.size;
   return Change{grown > 0 ? static_cast<std::uint64_t>(grown) : 0, before.writers, before.author};
 }
@@ -147,11 +164,14 @@ void BypassedFiles::leave(const void* file) {
   open_.erase(found);
 }
 
-std::optional<BypassedFiles::Change> BypassedFiles::look(const void* file, const struct stat& now) {
+std::optional<BypassedFiles::Change> BypassedFiles::look(const void* file, const struct stat& now,
+                                                         bool is_release) {
   Lock lock(mutex_);
   const auto found = open_.find(file);
   if (found == open_.end()) return {};
-  const auto change = change_of(found->second.file, now);
+  const File& before = found->second.file;
+  if (is_release && !has_changed(before, now)) return {};
+  const auto change = change_of(before, now);
   if (!change) return {};
   take_over(found->second.file, now);
   write(changed_line(found->second.number, found->second.file));

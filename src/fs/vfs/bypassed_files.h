@@ -31,6 +31,7 @@ class BypassedFiles {
     std::uint64_t inode = 0;
     std::int64_t size = 0;
     std::int64_t changed = 0;  // mtime in nanoseconds
+    bool is_unsure = false;    // a write since may have left it with that mtime
     unsigned writers = 0;
     bool is_written = false;  // through the daemon, which need not look
   };
@@ -53,8 +54,10 @@ class BypassedFiles {
                      const struct stat& now);
   void leave(
       const void* file);  // is not known any more, yet open: the next daemon's to account for
-  // What has changed since this was asked last; told once.
-  std::optional<Change> look(const void* file, const struct stat& now);
+  // What has changed since this was asked last; told once. What may have changed unseen, since the
+  // clock has not passed the last change, is told as well; but not at the release of a descriptor:
+  // that comes right after the look at its close, and nobody waits for what it tells.
+  std::optional<Change> look(const void* file, const struct stat& now, bool is_release = false);
   // What a file has become by a change that is told by other means.
   void settle(const void* file, const struct stat& now);
 

@@ -221,10 +221,10 @@ void DataHandle::judge_kept() {
   changed_ = true;
 }
 
-void DataHandle::changed_past() {
+void DataHandle::changed_past(bool is_release) {
   struct stat now{};
   if (!bypassed_ || !writable_ || ::fstat(descriptor(), &now) != 0) return;
-  const auto change = node_->tree().bypassed().look(node_.get(), now);
+  const auto change = node_->tree().bypassed().look(node_.get(), now, is_release);
   if (!change) return;
   Lock lock(mutex_);
   bytes_ += change->bytes;
@@ -272,8 +272,8 @@ Status DataHandle::attribute(Request& request, DataGuard& guard) {
 
 // The note stays as long as anybody writes. Who begins to either finds it gone, and waits for the
 // lock to make another one, or is seen here.
-Status DataHandle::account() {
-  TRY(tell_changed());
+Status DataHandle::account(bool is_release) {
+  TRY(tell_changed(is_release));
   if (!noted_) return ok();
   Lock lock(mutex_);
   noted_ = false;
@@ -285,8 +285,8 @@ Status DataHandle::account() {
   return ok();
 }
 
-Status DataHandle::tell_changed() {
-  changed_past();
+Status DataHandle::tell_changed(bool is_release) {
+  changed_past(is_release);
   {
     Lock lock(mutex_);
     if (!changed_) return ok();
@@ -329,7 +329,7 @@ void DataHandle::release() {
   if (!writable_) return;
   if (!bypassed_ && keeper_->has_kept()) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.
-  if (const Status told = account(); !told) log::error("{}", told.error().message);
+  if (const Status told = account(true); !told) log::error("{}", told.error().message);
   end_publishing();
   if (noted_.exchange(false)) node_->tree().bypassed().leave(this);
   if (!bypassed_) return;

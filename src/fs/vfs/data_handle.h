@@ -61,8 +61,8 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
     Lock lock(mutex_);
     return keeper_;
   }
-  // The journal row of the bytes written since the last one.
-  Status account();
+  // The journal row of the bytes written since the last one; the last time at its release.
+  Status account(bool is_release = false);
 
  private:
   void end_publishing() EXCLUDES(mutex_) {
@@ -98,8 +98,8 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   // A descriptor may have been passed on: what comes is told of who writes now.
   // The guard is done() once something was written.
   Status attribute(Request& request, DataGuard& guard);
-  Status tell_changed();
-  void changed_past();  // what was written past the daemon since it was looked at
+  Status tell_changed(bool is_release);
+  void changed_past(bool is_release);  // what was written past the daemon since it was looked at
   // Before bytes from `offset` on go that another open of the file has written and closed.
   Status end_state(off_t offset);
   void judge_kept();  // at the end of one that was not past the daemon

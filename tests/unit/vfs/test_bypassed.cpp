@@ -11,6 +11,7 @@
 
 #include "backends/trees/trees.h"
 #include "base/file.h"
+#include "base/file_clock.h"
 #include "fs/vfs/bypassed_files.h"
 #include "fs/vfs/data_handle.h"
 #include "support/temporary.h"
@@ -143,6 +144,26 @@ TEST_CASE("a change is told once, with by how much a file grew") {
   files.end(&file);
   files.end(&file);
   CHECK_FALSE(files.look(&file, with(9, 9)));
+}
+
+TEST_CASE("what the time of change cannot tell yet is taken for changed, but not at a release") {
+  const Place place;
+  BypassedFiles files(place.log());
+  files.start();
+  const int opens[2] = {};
+  struct stat now = with(8, 0);
+  now.st_mtim = file_clock();
+  now.st_mtim.tv_sec += 1;  // has yet to come
+  files.begin(&opens[0], author(1), "/work/a", now);
+  CHECK(files.look(&opens[0], now));
+  CHECK_FALSE(files.look(&opens[0], now, true));
+  struct stat empty = now;
+  empty.st_size = 0;
+  files.begin(&opens[1], author(1), "/work/b", empty);
+  CHECK_FALSE(files.look(&opens[1], empty));
+  const auto left = BypassedFiles(place.log()).left_behind();
+  CHECK(BypassedFiles::change_of(left.at(0), now));
+  CHECK_FALSE(BypassedFiles::change_of(left.at(1), empty));
 }
 
 TEST_CASE("the log tells of what was open when its writer died") {
