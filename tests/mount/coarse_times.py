@@ -85,5 +85,24 @@ def what_is_written_past_the_daemon_is_told():
     end(mount)
 
 
+def what_a_later_write_took_is_a_version():
+    mount = mount_on_ext3("kept")
+    path = mount / "workspaces/w/f"
+    for number in range(ROUNDS):
+        write(path, b"A%07d" % number, os.O_CREAT)
+        first, second = os.open(path, os.O_RDWR), os.open(path, os.O_RDWR)
+        os.pwrite(first, b"B%07d" % number, 0)
+        os.pwrite(second, b"C%07d" % number, 0)
+        os.close(second)
+        os.pwrite(first, b"D%07d" % number, 0)
+        os.close(first)
+    place = mount / "workspaces/w/.agentfs/versions/f"
+    versions = {(place / name).read_bytes() for name in os.listdir(place)}
+    lost = [number for number in range(ROUNDS) if b"A%07d" % number not in versions]
+    expect_eq(lost, [], "texts that are no version")
+    end(mount)
+
+
 if __name__ == "__main__":
-    main(the_hash_is_of_the_bytes, what_is_written_past_the_daemon_is_told)
+    main(the_hash_is_of_the_bytes, what_is_written_past_the_daemon_is_told,
+         what_a_later_write_took_is_a_version)

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/copy.h"
+#include "base/file_times.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/kept_entry.h"
@@ -166,6 +167,7 @@ std::optional<PastName> WriteKeeper::before_write(PastKeeper& keeper, int file,
   struct stat attributes{};
   if (settled_.load() || ::fstat(file, &attributes) != 0) return std::nullopt;
   if (offset >= attributes.st_size) return std::nullopt;
+  tells_ = tells_changes(attributes);
   const std::string name = path();
   if (!name.empty()) kept_ = keeper.keep_bytes(file, name);
   found_ = attributes;
@@ -177,7 +179,7 @@ std::optional<PastName> WriteKeeper::before_write(PastKeeper& keeper, int file,
 Kept WriteKeeper::take_unneeded(int file) {
   Lock lock(mutex_);
   struct stat now{};
-  if (kept_.row.is_null() || ::fstat(file, &now) != 0) return {};
+  if (!tells_ || kept_.row.is_null() || ::fstat(file, &now) != 0) return {};
   // By the time of change, too, which nobody sets back.
   return is_as_it_was(found_, now) ? std::exchange(kept_, Kept{}) : Kept{};
 }

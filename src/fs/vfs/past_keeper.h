@@ -94,7 +94,7 @@ class WriteKeeper {
   std::optional<PastName> before_write(PastKeeper& keeper, int file,
                                        const std::function<std::string()>& path, off_t offset)
       EXCLUDES(mutex_);
-  // What was kept of a file that is as it was then: nothing has come of the change.
+  // What was kept of a file that is as it was then, for certain: nothing has come of the change.
   Kept take_unneeded(int file) EXCLUDES(mutex_);
   bool has_kept() const EXCLUDES(mutex_);  // something that is not told yet
   // What was kept and is not told yet; put_back() where it could not be told.
@@ -111,6 +111,7 @@ class WriteKeeper {
   mutable Mutex<Rank::handle> mutex_;
   Kept kept_ GUARDED_BY(mutex_);
   struct stat found_ GUARDED_BY(mutex_) {};  // what the file was when that was kept
+  bool tells_ GUARDED_BY(mutex_) = false;    // a change since has given it another time
 };
 
 }  // namespace agentfs::vfs

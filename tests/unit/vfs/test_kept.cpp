@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What one open that may write has kept of a file.
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "backends/past/past.h"
 #include "backends/trees/trees.h"
+#include "base/file_times.h"
 #include "fs/vfs/past_keeper.h"
 #include "support/temporary.h"
 #include "test_tree.h"
@@ -18,19 +20,28 @@ struct KeepingServices final : FakeServices {
   std::string why_not_kept(std::uint64_t, bool) override { return {}; }
 };
 
-// A write of three bytes that begins; what it keeps is judged once `meanwhile` is over.
-bool is_kept_after(const std::function<void(int file)>& meanwhile) {
+// A write of three bytes to it that begins; what it keeps is judged once `meanwhile` is over.
+bool is_kept_after(int file, const std::function<void(int file)>& meanwhile) {
   const test::TemporaryDirectory place;
   KeepingServices services;
   const auto store = *open_tree_store(place.path());
   const auto past = *open_past(place.path("past"));
   PastKeeper past_keeper(services, *store, past.get());
+  WriteKeeper keeper;
+  REQUIRE(keeper.before_write(past_keeper, file, [] { return std::string("/w/f"); }, 0));
+  meanwhile(file);
+  return keeper.take_unneeded(file).row.is_null();
+}
+
+// The same of one whose time of change tells of the next.
+bool is_kept_after(const std::function<void(int file)>& meanwhile) {
+  const test::TemporaryDirectory place;
   test::spit(place.path("f"), "one");
   const UniqueFd file(::open(place.path("f").c_str(), O_RDWR | O_CLOEXEC));
-  WriteKeeper keeper;
-  REQUIRE(keeper.before_write(past_keeper, file.get(), [] { return std::string("/w/f"); }, 0));
-  meanwhile(file.get());
-  return keeper.take_unneeded(file.get()).row.is_null();
+  struct stat seen{};
+  REQUIRE(::fstat(file.get(), &seen) == 0);
+  await_telling(seen);
+  return is_kept_after(file.get(), meanwhile);
 }
 
 }  // namespace
@@ -48,6 +59,12 @@ TEST_CASE("what another writer changed meanwhile is kept, also where it set the 
     REQUIRE(::futimens(file, times) == 0);
   };
   CHECK(is_kept_after(write_unseen));
+}
+
+TEST_CASE("what was kept is not dropped where the time of change cannot tell of a change yet") {
+  const UniqueFd file(::memfd_create("of a disk that nobody has asked about", MFD_CLOEXEC));
+  REQUIRE(::pwrite(file.get(), "one", 3, 0) == 3);
+  CHECK(is_kept_after(file.get(), [](int) {}));
 }
 
 }  // namespace agentfs::vfs
