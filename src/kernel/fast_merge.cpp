@@ -9,6 +9,7 @@
 
 #include "base/copy.h"
 #include "base/file.h"
+#include "base/file_times.h"
 #include "base/hash.h"
 #include "base/open_beneath.h"
 #include "base/permissions.h"
@@ -56,6 +57,7 @@ Result<FastPath::Side> FastPath::read_side(const std::string& directory, const s
   }
   if (!S_ISREG(side.state.st_mode)) return fail(EINVAL, "no file with bytes");
   if (side.state.st_size > kLargest) return fail(EFBIG, "more than {} bytes", kLargest);
+  await_telling(side.state);
   side.text = TRY(file::read(side.file.get()));
   return side;
 }

@@ -7,6 +7,7 @@
 
 #include "base/copy.h"
 #include "base/file_hash.h"
+#include "base/file_times.h"
 #include "base/hash.h"
 #include "base/nanoseconds.h"
 #include "base/text.h"
@@ -169,7 +170,9 @@ Result<std::optional<TreeEntry>> PathFinder::find(std::string_view path) {
 
 Result<FileState> PathFinder::state(std::string_view path) {
   const auto found = TRY(find(path));
-  return found ? state_of(*found) : FileState{};
+  if (!found) return FileState{};
+  if (found->node->type() == S_IFREG) await_telling(found->attributes);
+  return state_of(*found);
 }
 
 Result<Leaf> PathFinder::leaf(std::string_view path) {

@@ -46,8 +46,10 @@ class PathFinder {
   explicit PathFinder(TreeSide side) : side_(std::move(side)) {}
   // Nothing where the path leads to nothing. "" is the root.
   Result<std::optional<TreeEntry>> find(std::string_view path);
-  Result<FileState> state(std::string_view path);  // one that does not exist where there is nothing
-  Result<Leaf> leaf(std::string_view path);        // ESTALE where there is nothing
+  // One that does not exist where there is nothing. What is read of a file afterwards is of this
+  // state, or the file has another: where its disk's times need a tick for that, it is waited for.
+  Result<FileState> state(std::string_view path);
+  Result<Leaf> leaf(std::string_view path);  // ESTALE where there is nothing
   void forget() { known_.clear(); }
   TreeStore& store() const { return *side_.store; }
   const TreeSide& side() const { return side_; }

@@ -12,6 +12,7 @@
 
 #include "base/copy.h"
 #include "base/file_clock.h"
+#include "base/file_times.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
 #include "base/text.h"
@@ -124,6 +125,7 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
   const UniqueFd content = TRY(change.content());
   struct stat attributes{};
   if (::fstat(content.get(), &attributes) != 0) return fail_errno(host_.shown(change.path));
+  await_telling(attributes);
   (void)TRY(copy_bytes(content.get(), file, attributes));
   struct stat after{};
   if (::fstat(content.get(), &after) != 0 || !is_as_it_was(attributes, after)) {
