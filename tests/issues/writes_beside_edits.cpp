@@ -29,6 +29,12 @@ class Log {
   Log& operator=(const Log&) = delete;
 
   std::string text() const { return must(file::read(at_)); }
+  // Over what is there, which stays as long as it is.
+  void overwrite(std::string_view text) {
+    REQUIRE(vfs::wait_for<std::size_t>([&](Completion<std::size_t> done) {
+      handle_->write(world_.request(), 0, text, std::move(done));
+    }));
+  }
   // By a descriptor that stays open.
   void append(std::string_view line) {
     const auto end = static_cast<off_t>(text().size());
@@ -77,6 +83,23 @@ TEST_CASE("An edit of what is written all the time is refused, and nothing is lo
   for (const auto& item : world.items(*world.get("/workspaces/site"))) {
     CHECK_FALSE(item.name.starts_with(".agentfs-"));
   }
+}
+
+// On disks whose times go by the tick, it has the times of before.
+TEST_CASE("An edit is made anew also of what is as long as before") {
+  TreeWorld world;
+  Log log(world);
+  const ProcessId pid = world.base().spawn({.workspace = "site"});
+  const Caller agent = world.kernel().agent(pid, "call:1");
+  log.overwrite("two");
+  int times = 0;
+  CHECK(world.files().edit(agent, kPath, [&]() -> Result<std::string> {
+    std::string whole = TRY(world.files().read(agent, kPath, 0, 0));
+    if (++times == 1) log.overwrite("six");
+    return whole + "edited\n";
+  }));
+  CHECK(times == 2);
+  CHECK(log.text() == "six\nedited\n");
 }
 
 TEST_CASE("What was made by another name since an edit began is not replaced unseen") {

@@ -8,6 +8,7 @@
 #include <ranges>
 
 #include "base/blocks.h"
+#include "base/file_times.h"
 #include "base/hash.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
@@ -269,6 +270,7 @@ Status DataChanges::write_once(const NodeRef& directory, const std::string& path
   const auto old = directory->lookup(request_, name);
   if (old) TRY(check_has_text(old->node->type(), path));
   const bool is_file = old && old->node->type() == S_IFREG;
+  if (is_file) await_telling(old->attributes);  // of what comes once the text is made of it
   const std::string made = TRY(text.make());
   // What lies ready is in no checkpoint or fork.
   std::optional<ChangeOrder::Turn> turn;
