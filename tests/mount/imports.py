@@ -491,6 +491,23 @@ def what_is_read_while_it_changes_is_refused_and_never_a_mixture():
         expect_errno("EBUSY", os.pread, opened.fileno(), 4096, size - 8192)
 
 
+def a_copy_that_is_refused_leaves_its_target_as_it_was():
+    """copy_file_range(2) from what was changed in place there since it was opened."""
+    top = make("copied")
+    (top / "large").write_bytes(b"old-" * 50_000)
+    space = take(top, "copied")
+    (space / "target").write_bytes(b"T" * 200_000)
+    with open(space / "target", "r+b", buffering=0) as target, open(space / "large", "rb", buffering=0) as large:
+        expect_eq(os.copy_file_range(large.fileno(), target.fileno(), 4, 0, 8), 4, "bytes copied")
+        with open(top / "large", "r+b") as there:
+            there.write(b"NEW-" * 50_000)
+        expect_errno("EBUSY", os.copy_file_range, large.fileno(), target.fileno(), 200_000, 0, 0)
+        expect_has(M.last_error(), "rebase")
+        wanted = b"T" * 8 + b"old-" + b"T" * 199_988
+        expect(os.pread(target.fileno(), 200_000, 0) == wanted, "the target has other bytes")
+        expect((M.state / "trees/workspaces/copied/target").read_bytes() == wanted, "the disk has other bytes")
+
+
 def a_read_that_is_refused_says_why():
     """Of who has it open: changed in place, and replaced by a rename."""
     top = make("says-why")
@@ -1691,7 +1708,8 @@ main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mou
      a_directory_that_drifted_is_told_and_not_overwritten,
      what_a_commit_removed_before_it_was_stopped_is_known,
      nothing_is_written_where_a_directory_above_has_become_something_else,
-     what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
+     what_is_read_while_it_changes_is_refused_and_never_a_mixture,
+     a_copy_that_is_refused_leaves_its_target_as_it_was, a_read_that_is_refused_says_why,
      what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
      a_mode_set_here_and_bytes_changed_there_are_both_taken,
      another_name_made_here_stays_readable_whatever_happens_there,

@@ -141,15 +141,21 @@ void do_lseek(fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_fil
 }
 
 void do_copy_file_range(fuse_req_t request, fuse_ino_t, off_t from, fuse_file_info* source,
-                        fuse_ino_t, off_t to, fuse_file_info* target, std::size_t count, int) {
+                        fuse_ino_t target_id, off_t to, fuse_file_info* target, std::size_t count,
+                        int) {
   Scope scope(request, "copy_file_range", 0, must_drop_set_id(request));
-  const auto copied = [&]() -> Result<std::size_t> {
-    const auto source_handle = TRY(scope.handle(source));
-    const auto target_handle = TRY(scope.handle(target));
-    return source_handle->copy_range(scope.asked, from, *target_handle, to, count);
-  }();
-  if (!copied) return reply_error(request, copied.error());
-  ::fuse_reply_write(request, *copied);
+  const auto source_handle = scope.handle(source);
+  if (!source_handle) return reply_error(request, source_handle.error());
+  const auto target_handle = scope.handle(target);
+  if (!target_handle) return reply_error(request, target_handle.error());
+  const auto copied = (*source_handle)->copy_range(scope.asked, from, **target_handle, to, count);
+  if (copied) {
+    ::fuse_reply_write(request, *copied);
+    return;
+  }
+  // Some of it may be there; the kernel drops its pages of the target only where all went well.
+  reply_error(request, copied.error());
+  scope.forget_cached(target_id);
 }
 
 void do_poll(fuse_req_t request, fuse_ino_t, fuse_file_info* info, fuse_pollhandle* wake) {

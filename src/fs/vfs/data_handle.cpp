@@ -373,6 +373,7 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
                                            std::size_t count) {
   auto* other = dynamic_cast<DataHandle*>(&target);
   if (other == nullptr) return fail(EXDEV, "copy_file_range: not into a synthetic file");
+  if (file_->is_lent()) return copy_lent(request, from, *other, to, std::min(count, kCopiedAtOnce));
   DataGuard guard(request, other->node_->tree(), other->node_->region());
   TRY(other->attribute(request, guard));
   // While it is copied who rearranges the forest waits, and all others behind him: a short count
@@ -385,7 +386,6 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
     return ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
   }));
   guard.done();
-  TRY(file_->check_read());
   return static_cast<std::size_t>(copied);
 }
 

@@ -71,6 +71,8 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
     publishing_.reset();
   }
   Result<Bytes> read_lent(off_t offset, std::size_t count);
+  Result<std::size_t> copy_lent(Request& request, off_t from, DataHandle& target, off_t to,
+                                std::size_t count);
   Result<std::size_t> put(Request& request, off_t asked, std::string_view bytes);
   off_t place_of(const Request& request, off_t asked) const;
   // Changes bytes by a system call, `name`; gives what it gives.

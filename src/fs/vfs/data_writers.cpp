@@ -2,6 +2,7 @@
 // The files of a data tree that are open for writing.
 #include <unistd.h>
 
+#include "fs/vfs/data_guard.h"
 #include "fs/vfs/data_handle.h"
 
 namespace agentfs::vfs {
@@ -131,6 +132,21 @@ std::vector<std::shared_ptr<DataHandle>> DataTree::handles(const std::shared_ptr
 Status DataTree::tell_writes(const std::shared_ptr<DataNode>& node) {
   for (const auto& writer : handles(node)) TRY(writer->account());
   return ok();
+}
+
+// The bytes are known to be of one state before any of them is in the target.
+Result<std::size_t> DataHandle::copy_lent(Request& request, off_t from, DataHandle& target,
+                                          off_t to, std::size_t count) {
+  const auto bytes = read_lent(from, count);
+  if (!bytes) {
+    node_->tree().services().note_error(request.caller(), node_->path(), bytes.error());
+    return std::unexpected(bytes.error());
+  }
+  DataGuard guard(request, target.node_->tree(), target.node_->region());
+  TRY(target.attribute(request, guard));
+  const std::size_t copied = TRY(target.put(request, to, bytes->text));
+  guard.done();
+  return copied;
 }
 
 // What is stored through a mapping has no place on the disk until it is written back: a copy that
