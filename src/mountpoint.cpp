@@ -247,13 +247,20 @@ Status unmount(const std::string& path, bool lazy) {
 }
 
 Result<std::string> absolute_path(const std::string& path, int links) {
-  // Only the parent is resolved: resolving the mount itself would ask its daemon.
+  // Only the parent is resolved: resolving the mount itself would ask its daemon. As it is given:
+  // ".." behind a link leads to what is above where the link leads.
   std::error_code error;
-  std::filesystem::path whole = std::filesystem::absolute(path, error).lexically_normal();
+  std::filesystem::path whole = std::filesystem::absolute(path, error);
   if (error) return fail_errno(error.value(), path);
   // "mnt/", "mnt//" and "mnt/." are one.
-  while (whole.has_relative_path() && whole.filename().empty()) whole = whole.parent_path();
+  const auto names_nothing = [&] { return whole.filename().empty() || whole.filename() == "."; };
+  while (whole.has_relative_path() && names_nothing()) whole = whole.parent_path();
   if (!whole.has_relative_path()) return whole.string();
+  if (whole.filename() == "..") {
+    const auto above = std::filesystem::canonical(whole, error);
+    if (error) return fail_errno(error.value(), whole.string());
+    return above.string();
+  }
   const auto parent = std::filesystem::canonical(whole.parent_path(), error);
   if (error) return fail_errno(error.value(), whole.parent_path().string());
   const std::filesystem::path found = parent / whole.filename();

@@ -53,6 +53,25 @@ def begins_and_ends():
         gone(mount)
 
 
+def what_is_above_a_link_is_above_where_it_leads():
+    """LINK/../mnt, as the kernel has it, and so for the state."""
+    top = TESTDIR / "above"
+    for path in ("mnt", "real/mnt", "real/deep", "real/state"):
+        (top / path).mkdir(parents=True)
+    (top / "real/state").chmod(0o700)
+    (top / "link").symlink_to(top / "real/deep")
+    mount = Mount(top / "real/mnt", top / "real/state")
+    for word, state in (("link/../mnt", "link/../state"), ("./link/../mnt/./", "real/deep/../state/")):
+        run([AGENTFS, "mount", "--state", state, word], cwd=top)
+        expect_eq([os.path.ismount(top / path) for path in ("mnt", "real/mnt")], [False, True], word)
+        expect_eq(mount.daemon(), mount.answers(), "the daemon of the state")
+        run([AGENTFS, "umount", word], cwd=top)
+        gone(mount)
+    run([AGENTFS, "mount", "--state", mount.state, f"{top}/real/mnt"])
+    run([AGENTFS, "umount", "real/mnt/sys/.."], cwd=top)
+    gone(mount)
+
+
 class FileHandle(ctypes.Structure):
     """Of name_to_handle_at(2)."""
     _fields_ = [("length", ctypes.c_uint), ("type", ctypes.c_int), ("bytes", ctypes.c_ubyte * 128)]
@@ -477,7 +496,7 @@ def wrong_words():
     mount.umount()
 
 
-main(begins_and_ends, a_file_handle_is_of_one_mount, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
+main(begins_and_ends, what_is_above_a_link_is_above_where_it_leads, a_file_handle_is_of_one_mount, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
      watcher_starts_it_again,
      hanging_daemon, a_start_that_takes_long_is_no_hanging, a_refused_mount_makes_nothing, signals_end_it, asked_by_the_watcher, awake_or_not,
      the_kernel_reads_no_more_at_once, cpus_are_kept_awake, open_files, waits_end_with_the_mount,
