@@ -79,6 +79,13 @@ sys.stdin.read()
 """
 
 
+HOARD_BY_TWO = HOARD.replace("import errno, os, sys\n", """
+import concurrent.futures, errno, os, sys
+pools = [concurrent.futures.ThreadPoolExecutor(1) for _ in range(2)]
+""").replace("os.open(path, os.O_RDWR | os.O_CREAT, 0o600)",
+             "pools[len(held) % 2].submit(os.open, path, os.O_RDWR | os.O_CREAT, 0o600).result()")
+
+
 def nobody_takes_all_open_files():
     """Some of the daemon's limit stays its own, half of the rest is all that one user gets, and
     three quarters of that one process."""
@@ -89,9 +96,9 @@ def nobody_takes_all_open_files():
     shared = small / "workspaces/shared"
     shared.mkdir()
     shared.chmod(0o777)
-    hoard = [sys.executable, "-c", HOARD, shared]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    start = lambda words: subprocess.Popen([*map(str, words), *hoard], **pipes)
+    start = lambda words, hoard=HOARD: subprocess.Popen(
+        [*map(str, words), sys.executable, "-c", hoard, shared], **pipes)
     with start(AS_OTHER) as first:
         expect_eq(first.stdout.readline().split(), ["108", "EMFILE"], "of one process")
         second = start(AS_OTHER)
@@ -110,6 +117,10 @@ def nobody_takes_all_open_files():
     with start([]) as own:
         expect_eq(own.stdout.readline().split(), ["215", "EMFILE"], "of one process of root's")
         expect("hoard-1" in os.listdir(shared), "root cannot look any more")
+        own.stdin.close()
+    # By two threads of it, one after the other.
+    with start([], HOARD_BY_TWO) as own:
+        expect_eq(own.stdout.readline().split(), ["215", "EMFILE"], "of one process of two threads")
         own.stdin.close()
     expect_has((small / "proc/self/errors").read_text(), "files open here, as many as one may")
     small.umount()

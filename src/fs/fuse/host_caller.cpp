@@ -119,6 +119,11 @@ HostCaller CallerResolver::resolve(pid_t thread, uid_t uid, gid_t gid, bool with
   return caller;
 }
 
+pid_t CallerResolver::group_of(pid_t thread) {
+  const auto known = find(thread);
+  return known != nullptr ? known->group : resolve(thread, 0, 0).pid;
+}
+
 std::shared_ptr<const CallerResolver::Known> CallerResolver::find(pid_t thread) {
   Lock lock(mutex_);
   const auto found = known_.find(thread);

@@ -25,6 +25,9 @@ class CallerResolver {
   // pid 0, or one that has gone: what is known is uid and gid alone.
   // `with_child`: HostCaller::child, too.
   HostCaller resolve(pid_t thread, uid_t uid, gid_t gid, bool with_child = false);
+  // The thread group alone, of one that has been looked up without a look; 0: not known. The number
+  // of a thread that has ended may have been another's.
+  pid_t group_of(pid_t thread);
 
  private:
   struct Known {

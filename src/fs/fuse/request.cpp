@@ -34,6 +34,8 @@ TreeCaller FuseRequest::tree() const {
           .umask = context_.umask & 0777U};
 }
 
+pid_t FuseRequest::process() const { return host_ ? host_->pid : resolver_.group_of(context_.pid); }
+
 bool FuseRequest::may_block() const { return (way_.open_flags & O_NONBLOCK) == 0; }
 
 bool FuseRequest::is_interrupted() const { return ::fuse_req_interrupted(request_) != 0; }

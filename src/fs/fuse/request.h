@@ -25,6 +25,7 @@ class FuseRequest final : public vfs::Request {
   const Caller& caller() const override;
   Result<Caller> writer() const override;
   TreeCaller tree() const override;
+  pid_t process() const;  // as of host(), but not asked about again; 0: not known
   bool may_block() const override;
   vfs::Part part() const override { return way_.part; }
   bool drops_set_id() const override { return way_.drops_set_id; }

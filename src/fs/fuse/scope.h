@@ -45,7 +45,7 @@ struct Scope {
     });
   }
   uid_t uid() const { return ::fuse_req_ctx(request)->uid; }
-  vfs::Opener opener() const { return {uid(), ::fuse_req_ctx(request)->pid}; }
+  vfs::Opener opener() const { return {uid(), asked.process()}; }
   // For `errors` of who asks: why, where the errno alone does not tell.
   void note(const vfs::Node& node, const Error& error) const {
     context.services.note_error(asked.caller(), node.path(), error);

@@ -104,17 +104,24 @@ std::uint64_t Channel::keep(std::shared_ptr<Handle> handle, Opener opener) {
 Status Channel::may_open(Opener opener) {
   const bool is_ruler = opener.uid == 0 || opener.uid == ::geteuid();
   if (handles_.size() >= (is_ruler ? most_open_ : most_open_ - most_open_ / 4)) {
-    return fail(ENFILE,
-                "{} files are open here, as many as the daemon's limit of open files allows",
-                handles_.size());
+    return fail(
+        ENFILE,
+        "{} files are open here, as many as the daemon's limit of open files allows{}; once "
+        "some are closed, or mounted with a higher `ulimit -n`, it can be opened",
+        handles_.size(), is_ruler ? "" : " others than root and who has mounted");
   }
   const std::size_t most = is_ruler ? most_open_ : most_open_ / 2;
   if (!is_ruler && handles_.size(opener.uid) >= most) {
-    return fail(ENFILE, "uid {} has {} files open here, as many as one user may", opener.uid, most);
+    return fail(ENFILE,
+                "uid {} has {} files open here, as many as one user may; once some are closed, or "
+                "mounted with a higher `ulimit -n`, it can be opened",
+                opener.uid, most);
   }
-  if (handles_.size_of_thread(opener.thread) < most - most / 4) return ok();
-  return fail(EMFILE, "process {} has {} files open here, as many as one may", opener.thread,
-              most - most / 4);
+  if (handles_.size_of_process(opener.process) < most - most / 4) return ok();
+  return fail(EMFILE,
+              "process {} has {} files open here, as many as one may; once it has closed some it "
+              "can open others",
+              opener.process, most - most / 4);
 }
 
 void Channel::set_invalidator(std::shared_ptr<Invalidator> invalidator) {

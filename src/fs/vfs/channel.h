@@ -45,7 +45,7 @@ class Channel {
   // A handle's number for fi->fh.
   std::uint64_t keep(std::shared_ptr<Handle> handle, Opener opener);
   // ENFILE where who asks has as many files open as one user may, or all have as many as may be:
-  // some of the descriptors that the daemon can have stay for its own work. EMFILE of one thread
+  // some of the descriptors that the daemon can have stay for its own work. EMFILE of one process
   // that has three quarters of them: the rest is for what else that user runs.
   Status may_open(Opener opener);
   std::shared_ptr<Handle> handle(std::uint64_t number) { return handles_.find(number); }

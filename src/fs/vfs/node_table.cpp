@@ -119,14 +119,14 @@ HandleTable::Slot* HandleTable::find_slot(std::uint64_t number) {
 
 void HandleTable::count(Opener opener) {
   ++by_user_[opener.uid];
-  if (opener.thread != 0) ++by_thread_[opener.thread];
+  if (opener.process != 0) ++by_process_[opener.process];
 }
 
 void HandleTable::discount(Opener opener) {
   const auto user = by_user_.find(opener.uid);
   if (--user->second == 0) by_user_.erase(user);
-  const auto thread = by_thread_.find(opener.thread);
-  if (thread != by_thread_.end() && --thread->second == 0) by_thread_.erase(thread);
+  const auto process = by_process_.find(opener.process);
+  if (process != by_process_.end() && --process->second == 0) by_process_.erase(process);
 }
 
 std::uint64_t HandleTable::keep(std::shared_ptr<Handle> handle, Opener opener) {
@@ -169,7 +169,7 @@ std::vector<std::shared_ptr<Handle>> HandleTable::clear() {
   slots_.clear();
   free_.clear();
   by_user_.clear();
-  by_thread_.clear();
+  by_process_.clear();
   return handles;
 }
 
@@ -184,10 +184,10 @@ std::size_t HandleTable::size(uid_t uid) {
   return user == by_user_.end() ? 0 : user->second;
 }
 
-std::size_t HandleTable::size_of_thread(pid_t thread) {
+std::size_t HandleTable::size_of_process(pid_t process) {
   Lock lock(mutex_);
-  const auto found = by_thread_.find(thread);
-  return found == by_thread_.end() ? 0 : found->second;
+  const auto found = by_process_.find(process);
+  return found == by_process_.end() ? 0 : found->second;
 }
 
 }  // namespace agentfs::vfs

@@ -47,10 +47,10 @@ class NodeTable {
   std::size_t round_ GUARDED_BY(mutex_) = 0;  // the slot that next() has come to
 };
 
-// Whom a file is open for: a user, and a thread of theirs, 0 where that is not known.
+// Whom a file is open for: a user, and a process of theirs, 0 where that is not known.
 struct Opener {
   uid_t uid = 0;
-  pid_t thread = 0;
+  pid_t process = 0;
 };
 
 // Open descriptors by number. Threads: all.
@@ -62,7 +62,7 @@ class HandleTable {
   std::vector<std::shared_ptr<Handle>> clear();
   std::size_t size();
   std::size_t size(uid_t uid);
-  std::size_t size_of_thread(pid_t thread);  // 0 for 0
+  std::size_t size_of_process(pid_t process);  // 0 for 0
 
  private:
   struct Slot {
@@ -78,7 +78,7 @@ class HandleTable {
   std::vector<Slot> slots_ GUARDED_BY(mutex_);
   std::vector<std::uint32_t> free_ GUARDED_BY(mutex_);
   std::unordered_map<uid_t, std::size_t> by_user_ GUARDED_BY(mutex_);
-  std::unordered_map<pid_t, std::size_t> by_thread_ GUARDED_BY(mutex_);
+  std::unordered_map<pid_t, std::size_t> by_process_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs::vfs

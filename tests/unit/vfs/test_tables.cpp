@@ -113,12 +113,12 @@ TEST_CASE("a handle's number is not used again") {
   HandleTable table;
   const std::uint64_t number = table.keep(std::make_shared<Handle>(), {7, 70});
   CHECK(table.find(number));
-  CHECK((table.size_of_thread(70) == 1 && table.size_of_thread(0) == 0));
+  CHECK((table.size_of_process(70) == 1 && table.size_of_process(0) == 0));
   CHECK(table.drop(number));
   CHECK_FALSE(table.drop(number));
-  CHECK((table.size(7) == 0 && table.size_of_thread(70) == 0));
+  CHECK((table.size(7) == 0 && table.size_of_process(70) == 0));
   CHECK(table.keep(std::make_shared<Handle>(), {8, 0}) != number);
-  CHECK(table.size_of_thread(0) == 0);
+  CHECK(table.size_of_process(0) == 0);
   CHECK((table.size() == 1 && table.size(7) == 0 && table.size(8) == 1));
   CHECK_FALSE(table.find(number));
   CHECK_FALSE(table.find(0));
