@@ -112,14 +112,18 @@ Result<std::size_t> HistoryKeeper::empty_to(const Retention& limits, bool by_rul
   const std::vector<Outlived> gone = outlived(
       all, limits, {is_ignored, has_names, [&](std::int64_t time) { return by_now(time); }});
   std::vector<FileVersionRef> batch;
+  std::size_t dropped = 0;
   for (std::size_t at = 0; at < gone.size(); ++at) {
     batch.push_back(gone[at].version);
     const bool is_last = at + 1 == gone.size() || gone[at + 1].reason != gone[at].reason;
     if (!is_last && batch.size() < kBatch) continue;
-    TRY(drop(Caller::daemon(kernel_), {.gone = std::exchange(batch, {}), .for_others = {}},
-             gone[at].reason));
+    Forgetting which{.gone = std::exchange(batch, {}), .for_others = {}};
+    const auto [claimed, busy] = claim(which);  // what is being brought back goes another time
+    if (which.gone.empty()) continue;
+    TRY(drop(Caller::daemon(kernel_), which, gone[at].reason));
+    dropped += which.gone.size();
   }
-  return gone.size();
+  return dropped;
 }
 
 }  // namespace agentfs

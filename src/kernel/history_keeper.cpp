@@ -20,6 +20,7 @@
 #include "kernel/retention.h"
 #include "kernel/stored_order.h"
 #include "kernel/tree_path.h"
+#include "kernel/versions_in_use.h"
 
 namespace agentfs {
 namespace {
@@ -230,6 +231,26 @@ Status HistoryKeeper::adopt(PastName name) {
   TRY(kernel_.commit(Caller::daemon(kernel_), std::string(kind::kHistoryRecovered),
                      adopted(name, *attributes, is_gone)));
   return ok();
+}
+
+std::pair<Hold, FileVersionRef> HistoryKeeper::claim(Forgetting& which) {
+  VersionsInUse::Numbers numbers;
+  for (const auto* const versions : {&which.gone, &which.for_others}) {
+    for (const FileVersionRef& one : *versions) numbers.push_back(one->number);
+  }
+  const std::size_t wanted = numbers.size();
+  Hold hold = in_use_.forget(numbers);
+  if (numbers.size() == wanted) return {std::move(hold), nullptr};
+  const std::set<std::uint64_t> free(numbers.begin(), numbers.end());
+  FileVersionRef busy;
+  for (auto* const versions : {&which.gone, &which.for_others}) {
+    std::erase_if(*versions, [&](const FileVersionRef& one) {
+      if (free.contains(one->number)) return false;
+      busy = one;
+      return true;
+    });
+  }
+  return {std::move(hold), std::move(busy)};
 }
 
 Status HistoryKeeper::drop(const Caller& caller, const Forgetting& which, std::string_view reason) {

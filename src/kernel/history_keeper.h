@@ -7,9 +7,11 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backends/past_store.h"
+#include "base/hold.h"
 #include "base/mutex.h"
 #include "kernel/caller.h"
 #include "kernel/history.h"
@@ -20,6 +22,7 @@ namespace agentfs {
 
 class ClockSteps;
 class Kernel;
+class VersionsInUse;
 
 struct Forgetting {
   std::vector<FileVersionRef> gone;
@@ -30,9 +33,10 @@ struct Forgetting {
 // past store's. Threads: all.
 class HistoryKeeper {
  public:
-  // `emptying` and `clock_steps` are the kernel's: of all its keepers one at a time forgets.
-  HistoryKeeper(Kernel& kernel, Mutex<Rank::document>& emptying, ClockSteps& clock_steps)
-      : kernel_(kernel), emptying_(emptying), clock_steps_(clock_steps) {}
+  // The others are the kernel's: of all its keepers one at a time forgets.
+  HistoryKeeper(Kernel& kernel, Mutex<Rank::document>& emptying, ClockSteps& clock_steps,
+                VersionsInUse& in_use)
+      : kernel_(kernel), emptying_(emptying), clock_steps_(clock_steps), in_use_(in_use) {}
 
   bool is_on() const;
   // Why a content of this size, without holes, is not kept, by one more name or by copy; "" where
@@ -61,7 +65,8 @@ class HistoryKeeper {
   // Nothing where it is no file, or its bytes are not to be had.
   std::optional<std::string> text_of(const FileVersion& version) const;
   // Without a number: what is in the trash at or below the path, else its newest version. ENOENT
-  // with what there is; EINVAL for a path that leads out of `root`.
+  // with what there is; EINVAL for a path that leads out of `root`; EBUSY what is being brought
+  // back is not forgotten.
   Result<std::string> restore(const Caller& caller, const std::string& root,
                               const std::string& path, std::optional<std::uint64_t> version);
   Result<std::string> forget(const Caller& caller, const std::string& root, const std::string& path,
@@ -69,6 +74,7 @@ class HistoryKeeper {
   // Drops what is older or more than /etc/history.toml allows; how many. `by_rules`: also what
   // .gitignore names, with which all there is has to be matched. Blocks on the disk.
   Result<std::size_t> empty(bool by_rules = true);
+  VersionsInUse& in_use() const { return in_use_; }
   // A time as the clock is now: what is kept for days goes by it.
   std::int64_t by_now(std::int64_t time) const;
   // The older half goes, for removals on a full disk: their rows need room. Blocks on the disk.
@@ -81,6 +87,9 @@ class HistoryKeeper {
  private:
   // A content that no row tells of: kept, but the daemon died before the row.
   Status adopt(PastName name);
+  // What nobody brings back stays in `which`, and nobody will while the first lives. One of those
+  // that do not stay, or null.
+  std::pair<Hold, FileVersionRef> claim(Forgetting& which);
   // The contents first, then the row; what a crash cuts short the next start ends.
   Status drop(const Caller& caller, const Forgetting& which, std::string_view reason);
   Status drop_now(const Caller& caller, const Forgetting& which, std::string_view reason);
@@ -93,6 +102,7 @@ class HistoryKeeper {
   Kernel& kernel_;
   Mutex<Rank::document>& emptying_;
   ClockSteps& clock_steps_;
+  VersionsInUse& in_use_;
 };
 
 }  // namespace agentfs

@@ -3,27 +3,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <limits>
 #include <map>
-#include <set>
 
 #include "base/blocks.h"
 #include "base/text.h"
 #include "kernel/caller_groups.h"
 #include "kernel/conflict_table.h"
+#include "kernel/history_choosing.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/paths.h"
 #include "kernel/quota.h"
 #include "kernel/restorable.h"
 #include "kernel/restore_order.h"
+#include "kernel/versions_in_use.h"
 
 namespace agentfs {
 namespace {
-
-using Versions = std::vector<FileVersionRef>;
-
-constexpr std::size_t kNamed = 5;  // versions that a sentence names
 
 mode_t type_of(FileVersion::Type type) {
   switch (type) {
@@ -136,170 +132,11 @@ Status check_disk(const KernelParts& parts, const Returns& returns) {
   return fail(room.error().code, "restore: {}; nothing was changed", room.error().message);
 }
 
-std::string numbers_of(const Versions& versions) {
-  std::vector<std::string> names;
-  for (auto v = versions.rbegin(); v != versions.rend() && names.size() < kNamed; ++v) {
-    names.push_back(fmt::format("{:06}", (*v)->number));
-  }
-  return text::join(names, ", ");
-}
-
-// Where nothing is known of a path: the nearest names beside it.
-std::unexpected<Error> nothing_of(const SeenHistory& history, const std::string& path) {
-  const auto slash = path.rfind('/');
-  std::vector<std::string> names;
-  const bool is_top = path.find('/', 1) == slash;  // beside it are others, which are no paths in it
-  if (!is_top) {
-    for (const History::Child& child : history.children(path.substr(0, slash))) {
-      names.push_back(child.name);
-    }
-  }
-  return fail(
-      ENOENT,
-      "{}: there is no version of it, and it is not in the trash{}; what can be restored is "
-      "listed in .agentfs/versions and .agentfs/trash",
-      path, text::did_you_mean(path.substr(slash + 1), names));
-}
-
-Result<FileVersionRef> one_version(const SeenHistory& history, const std::string& path,
-                                   std::uint64_t number) {
-  const FileVersionRef version = history.find(number);
-  if (version != nullptr && version->path == path) return version;
-  const Versions versions = history.versions(path);
-  if (versions.empty()) return nothing_of(history, path);
-  return fail(ENOENT, "{}: has no version {:06}; there are {}{}", path, number,
-              versions.size() > kNamed ? "among others " : "", numbers_of(versions));
-}
-
-// Of what is in the trash as a file, what a directory of that name had before: the two cannot come
-// back together. The file is the newer one; the rest comes back by its own path.
-void drop_below_files(Versions& versions, std::size_t top) {
-  std::set<std::string, std::less<>> files;
-  for (const FileVersionRef& one : versions) {
-    if (one->type != FileVersion::Type::directory) files.insert(one->path);
-  }
-  std::erase_if(versions, [&](const FileVersionRef& one) {
-    const std::string_view path = one->path;
-    for (auto slash = path.find('/', top); slash != path.npos; slash = path.find('/', slash + 1)) {
-      if (files.contains(path.substr(0, slash))) return true;
-    }
-    return false;
-  });
-}
-
-// When something below a directory was changed for the last time that a version knows of, its
-// removal left out; 0: it knows of none.
-std::int64_t changed_at(const FileVersion& version) {
-  const bool was_taken = version.in_trash || version.cause == "remove" ||
-                         version.cause == "recovered" || version.cause == FileVersion::kLeftover;
-  if (!was_taken) return version.time;
-  // The mtime of a directory is that of the removals in it, and any may have been set ahead; what
-  // was copied, unpacked or renamed has one from before it had its name.
-  const bool tells = version.type != FileVersion::Type::directory;
-  const auto known = [&](std::int64_t time) { return time <= version.time ? time : 0; };
-  return std::max(tells ? known(version.modified) : 0, known(version.named));
-}
-
-// Of what is in the trash below a directory that went, what was gone before: it comes back as it
-// was when its removal began. That is after the last change below it that was none, and what the
-// same process took is of it, however others wrote meanwhile.
-void drop_gone_before(const SeenHistory& history, const FileVersion& directory,
-                      Versions& versions) {
-  std::int64_t changed = 0;
-  for (const FileVersionRef& one : history.versions_below(directory.path)) {
-    const std::int64_t time = changed_at(*one);
-    if (time < directory.time) changed = std::max(changed, time);
-  }
-  std::erase_if(versions, [&](const FileVersionRef& one) {
-    const bool is_by_the_same =
-        one->host_pid == directory.host_pid && one->author == directory.author;
-    return one->time < changed && !is_by_the_same;
-  });
-}
-
-Result<Versions> to_restore(const SeenHistory& history, const std::string& path,
-                            std::optional<std::uint64_t> number) {
-  if (number) return Versions{TRY(one_version(history, path, *number))};
-  Versions versions = history.trashed_at_or_below(path);
-  std::erase_if(versions, [&](const FileVersionRef& one) {
-    return one->path != path && one->cause == FileVersion::kLeftover;
-  });
-  drop_below_files(versions, path.size());
-  Versions own = history.versions(path);
-  if (versions.empty()) {
-    if (own.empty()) return nothing_of(history, path);
-    return Versions{own.back()};
-  }
-  // A directory that has been made again since it went with what was in it.
-  const auto went_later = [&](const FileVersionRef& one) {
-    return own.back()->number > one->number;
-  };
-  const bool is_made_again = !own.empty() && own.back()->type == FileVersion::Type::directory &&
-                             versions.front()->path != path &&
-                             std::ranges::any_of(versions, went_later);
-  if (is_made_again) versions.insert(versions.begin(), own.back());
-  const FileVersionRef top = versions.front();
-  if (top->path == path && top->type == FileVersion::Type::directory) {
-    drop_gone_before(history, *top, versions);
-  }
-  return versions;
-}
-
-// Those that were removed, from the top down: without them a file would come back into ones
-// with nobody's mode and owner. Each as it was when it went after what comes back, whatever has had
-// its name since.
-Versions directories_above(const SeenHistory& history, const std::string& root,
-                           const std::string& path, const Versions& returning) {
-  std::uint64_t first = std::numeric_limits<std::uint64_t>::max();
-  for (const FileVersionRef& one : returning) first = std::min(first, one->number);
-  Versions above;
-  for (auto slash = path.find('/', root.size() + 1); slash != path.npos;
-       slash = path.find('/', slash + 1)) {
-    Versions all = history.versions(path.substr(0, slash));
-    std::erase_if(
-        all, [](const FileVersionRef& one) { return one->type != FileVersion::Type::directory; });
-    const auto after =
-        std::ranges::find_if(all, [&](const FileVersionRef& one) { return one->number > first; });
-    if (!all.empty()) above.push_back(after == all.end() ? all.back() : *after);
-  }
-  return above;
-}
-
-Result<Versions> to_forget(const SeenHistory& history, const std::string& path,
-                           std::optional<std::uint64_t> number) {
-  if (number) return Versions{TRY(one_version(history, path, *number))};
-  Versions versions = history.versions(path);
-  for (FileVersionRef& below : history.versions_below(path)) versions.push_back(std::move(below));
-  if (versions.empty()) return nothing_of(history, path);
-  return versions;
-}
-
 // While history is off, that is why there is nothing.
 Result<Versions> while_off(Result<Versions> found) {
   if (found || found.error().code != ENOENT) return found;
   return fail(ENOENT, "{}; nothing is kept while days is 0 in /etc/history.toml",
               found.error().message);
-}
-
-// What a file of several names held stays until the last of them is forgotten.
-Forgetting forgetting_of(const History& history, const Versions& versions) {
-  std::set<std::uint64_t> numbers;
-  for (const FileVersionRef& one : versions) numbers.insert(one->number);
-  const auto is_for_others = [&](const FileVersion& content) {
-    return std::ranges::any_of(history.names_of(content), [&](const FileVersionRef& name) {
-      return !numbers.contains(name->number);
-    });
-  };
-  Forgetting which;
-  std::set<std::uint64_t> looked_at;  // once, however many names go
-  for (const FileVersionRef& one : versions) {
-    (is_for_others(*one) ? which.for_others : which.gone).push_back(one);
-    FileVersionRef whole = history.whole(one);
-    if (whole == nullptr || !whole->forgotten || !looked_at.insert(whole->number).second) continue;
-    if (is_for_others(*whole)) continue;
-    if (numbers.insert(whole->number).second) which.gone.push_back(std::move(whole));
-  }
-  return which;
 }
 
 // Several steps are on the disk before the order for them is gone. The paths that were left to who
@@ -330,17 +167,15 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(may_see(caller, root));
   const std::string whole = TRY(path_below(root, path));
   const bool has_root = is_there(kernel_, caller, root);
-  Result<Versions> looked_up;
-  Versions above;
-  Versions own;
+  Chosen chosen;
   TRY(look(caller, root, [&](const SeenHistory& history) {
-    looked_up = to_restore(history, whole, version);
-    above = directories_above(history, root, whole, looked_up.value_or(Versions()));
-    own = history.versions(whole);
+    chosen = choose(history, in_use_, root, whole, version);
   }));
+  Result<Versions> looked_up = std::move(chosen.versions);
   auto [found, note] = without_what_is_there(
       kernel_, caller, whole, TRY(is_on() ? std::move(looked_up) : while_off(std::move(looked_up))),
-      own.empty() ? nullptr : own.back());
+      chosen.newest);
+  Versions& above = chosen.above;
   if (found.empty()) return fail(ENOENT, "{}: what was removed there is there again", whole);
   Returns returns;
   kernel_.look_at_history([&](const History& h) { returns = returns_of(h, found); });
@@ -388,6 +223,13 @@ Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::strin
   const Versions found = TRY(std::move(looked_up));
   TRY(check_own(caller, found));
   TRY(check_own(caller, which.gone));
+  const auto [claim, busy] = this->claim(which);
+  if (busy != nullptr) {
+    return fail(EBUSY,
+                "{}: is being brought back by a restore, and nothing was forgotten; once that has "
+                "ended `drop` would do",
+                text::shown(busy->path));
+  }
   TRY(drop(caller, which, "asked"));
   if (which.for_others.empty())
     return fmt::format("forgot {}\n", text::counted(found.size(), "version"));

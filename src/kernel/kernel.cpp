@@ -276,7 +276,9 @@ Temporaries& Kernel::temporaries() const { return state_->temporaries; }
 Merges Kernel::merges() { return Merges(*this); }
 Forks Kernel::forks() const { return Forks(state_->kernel); }
 Imports Kernel::imports() const { return Imports(state_->kernel); }
-HistoryKeeper Kernel::history() { return {*this, state_->emptying, state_->clock_steps}; }
+HistoryKeeper Kernel::history() {
+  return {*this, state_->emptying, state_->clock_steps, state_->in_use};
+}
 
 Journal& Kernel::journal() const { return *state_->parts.journal; }
 Status Kernel::sync() { return journal().sync(); }

@@ -23,6 +23,7 @@
 #include "kernel/refused_writes.h"
 #include "kernel/stale_writes.h"
 #include "kernel/streams.h"
+#include "kernel/versions_in_use.h"
 
 namespace agentfs {
 
@@ -56,6 +57,7 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   std::atomic<Namespace*> paths = nullptr;
 
   ClockSteps clock_steps{parts.state + "/clock", *parts.clock};
+  VersionsInUse in_use;              // of the past
   Mutex<Rank::document> emptying;    // of the past
   Mutex<Rank::document> collecting;  // in the forests
   Mutex<Rank::kernel> commit_mutex;

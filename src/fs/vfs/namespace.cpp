@@ -101,15 +101,24 @@ Status put_text(Parts& parts, const Caller& caller, const std::string& path,
   });
 }
 
-// Of a restore that failed: `restored` paths have come back.
-Status with_amount(Status done, std::size_t restored, std::size_t all) {
-  if (done || all == 1) return done;
+// Of a restore that failed at a step: `restored` paths have come back.
+Status with_amount(Status done, std::size_t restored, const std::vector<RestoreStep>& steps,
+                   std::size_t failed, const PastStore& past) {
+  if (done || steps.size() == 1) return done;
   std::string& sentence = done.error().message;
-  sentence += restored == 0 ? std::string("; nothing was restored")
-                            : fmt::format(
-                                  "; {} of {} paths were restored, and the same command brings the "
-                                  "rest",
-                                  restored, all);
+  const bool is_all_kept = std::all_of(
+      steps.begin() + static_cast<std::ptrdiff_t>(failed), steps.end(), [&](const auto& step) {
+        return step.content.number == 0 || past.attributes(step.content).has_value();
+      });
+  const std::string_view rest =
+      is_all_kept ? ", and the same command brings the rest"
+                  : ", some of the rest is not kept any more, and what else is missing can be "
+                    "restored by its own path";
+  const std::string amount =
+      restored == 0 ? std::string("; nothing was restored")
+                    : fmt::format("; {} of {} paths were restored", restored, steps.size());
+  sentence += amount;
+  if (restored != 0 || !is_all_kept) sentence += rest;
   return done;
 }
 
@@ -249,8 +258,9 @@ Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>&
     if (course.reached) course.reached(restored);
   }
   // Of what could not come back no directory is left that nothing came back to.
+  const std::size_t failed = restored;
   if (!done) restored -= changes.take_back_directories();
-  done = with_amount(std::move(done), restored, steps.size());
+  done = with_amount(std::move(done), restored, steps, failed, *parts_->past);
   const Status finished = changes.finish_restore();
   if (done) done = finished;
   tell_of(*parts_, changes);
