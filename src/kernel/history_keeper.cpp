@@ -17,6 +17,7 @@
 #include "kernel/fold.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
+#include "kernel/restore_order.h"
 #include "kernel/retention.h"
 #include "kernel/stored_order.h"
 #include "kernel/tree_path.h"
@@ -171,6 +172,7 @@ Status HistoryKeeper::may_destroy(const Caller& caller, const std::string& path)
 Status HistoryKeeper::settle() {
   PastStore* const past = kernel_.parts().past;
   if (past == nullptr) return ok();
+  keep_for_restores(kernel_);
   resume_drops();
   const std::vector<PastName> names = TRY(past->list());
   std::vector<FileVersionRef> missing;

@@ -13,9 +13,12 @@
 #include "base/nanoseconds.h"
 #include "base/permissions.h"
 #include "base/text.h"
+#include "kernel/error_log.h"
+#include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/restorable.h"
 #include "kernel/tree_path.h"
+#include "kernel/versions_in_use.h"
 
 namespace agentfs {
 namespace {
@@ -110,13 +113,49 @@ void leave_out_the_blocked(const Kernel& kernel, std::vector<RestoreStep>& steps
   });
 }
 
+// What is not kept any more is no reason to leave the rest: where it lay before.
+std::vector<std::string> leave_out_the_lost(const Kernel& kernel, std::vector<RestoreStep>& steps) {
+  std::vector<std::string> lost;
+  std::set<std::string> contents;  // as what others come back as a further name
+  std::erase_if(steps, [&](const RestoreStep& step) {
+    bool is_lost = contents.contains(step.other);
+    if (S_ISREG(step.mode) && step.content.number != 0) {
+      const auto kept = kernel.parts().past->attributes(step.content);
+      is_lost = !kept && kept.error().code == ENOENT;
+      if (is_lost) contents.insert(step.path);
+    }
+    if (is_lost) lost.push_back(step.path);
+    return is_lost;
+  });
+  return lost;
+}
+
+// As what fails of a line that somebody writes.
+void tell(Kernel& kernel, const Caller& caller, const std::string& path, int code,
+          std::string_view why) {
+  std::string sentence =
+      fmt::format("{}: of the restore that the daemon's end cut short: {}", text::shown(path), why);
+  log::error("restore: {}", sentence);
+  const std::string where = fmt::format("{}/.agentfs/ctl", text::first_parts(path, 2));
+  kernel.errors().add(caller.process, where, {code, std::move(sentence)});
+}
+
 Status resume(Kernel& kernel, std::string_view text) {
   RestoreOrder order = TRY(RestoreOrder::parse(text));
   const Caller caller = order.by.caller(kernel);
+  const std::string top = order.steps.empty() ? "/" : order.steps.front().path;
   std::vector<RestoreStep> left = left_of(kernel, std::move(order));
   leave_out_the_blocked(kernel, left);
+  const std::vector<std::string> lost = leave_out_the_lost(kernel, left);
   RestoreCourse course{.is_resumed = true};
-  return kernel.paths().restore(caller, left, course);
+  const Status restored = kernel.paths().restore(caller, left, course);
+  if (!restored) tell(kernel, caller, top, restored.error().code, restored.error().message);
+  if (lost.empty()) return ok();
+  const auto others = lost.size() - 1;
+  tell(kernel, caller, lost.front(), ENOENT,
+       fmt::format("nothing of what it held is kept any more{}",
+                   others == 0 ? "" : fmt::format(", nor of {} others", others)));
+  return ok();
 }
 
 }  // namespace
@@ -162,11 +201,24 @@ Result<StoredOrder> store_restore(const Kernel& kernel, const Caller& caller,
   return StoredOrder::begin(directory_of(kernel.parts().state), order.text());
 }
 
+void keep_for_restores(Kernel& kernel) {
+  VersionsInUse::Numbers numbers;
+  each_order(directory_of(kernel.parts().state), [&](const Result<std::string>& text) {
+    const auto order = text ? RestoreOrder::parse(*text) : std::unexpected(text.error());
+    if (!order) return;  // resuming it tells why
+    for (const RestoreStep& step : order->steps) {
+      if (step.content.number != 0) numbers.push_back(step.content.number);
+    }
+  });
+  kernel.history().in_use().keep_for_start(std::move(numbers));
+}
+
 void resume_restores(Kernel& kernel) {
   end_orders(directory_of(kernel.parts().state), [&](const Result<std::string>& text) {
     const Status resumed = text ? resume(kernel, *text) : std::unexpected(text.error());
     if (!resumed) log::error("restore: left half done: {}", resumed.error().message);
   });
+  kernel.history().in_use().end_start();
 }
 
 }  // namespace agentfs

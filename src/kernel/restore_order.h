@@ -35,7 +35,10 @@ struct RestoreOrder {
 Result<StoredOrder> store_restore(const Kernel& kernel, const Caller& caller,
                                   const std::vector<RestoreStep>& steps);
 
-// Those that a crash left, before the first request.
+// What those that a crash left are to bring back is not forgotten until they are ended: from a
+// start on, before anything can be.
+void keep_for_restores(Kernel& kernel);
+// These, before the first request. What could not be done is told to who had asked, by `errors`.
 void resume_restores(Kernel& kernel);
 
 }  // namespace agentfs

@@ -12,7 +12,7 @@
 
 namespace agentfs {
 
-// A part of its kernel, which outlives each Hold of it. Threads: all.
+// A part of its kernel, which outlives each Hold of it. Threads: all, but those of a start: one.
 class VersionsInUse {
  public:
   using Numbers = std::vector<std::uint64_t>;
@@ -24,6 +24,10 @@ class VersionsInUse {
   // is there. `numbers` keeps those that nobody is bringing back.
   Hold forget(Numbers& numbers);
 
+  // At a start: of restores that a crash cut short, until these are ended.
+  void keep_for_start(Numbers numbers) { for_start_ = keep(numbers); }
+  void end_start() { for_start_.reset(); }
+
  private:
   using Counts = std::unordered_map<std::uint64_t, std::size_t>;  // by how many
   Hold begin(Counts& mine, const Counts& others, Numbers& numbers) REQUIRES(mutex_);
@@ -32,6 +36,7 @@ class VersionsInUse {
   Mutex<Rank::queue> mutex_;
   Counts kept_ GUARDED_BY(mutex_);
   Counts forgotten_ GUARDED_BY(mutex_);
+  Hold for_start_;  // goes before what it is of
 };
 
 }  // namespace agentfs

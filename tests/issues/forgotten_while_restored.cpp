@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What retention or `drop` took while a directory came back was lost for good: the restore had
-// looked at its versions, and read each when its turn came.
+// looked at its versions, and read each when its turn came. Of one that a kill cut short the next
+// start forgot what was over the limit, and told nobody what could not come back.
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -113,6 +114,55 @@ TEST_CASE("A version is brought back or forgotten, whichever was begun first") {
   VersionsInUse::Numbers later{1, 2, 3};
   const Hold last = in_use.forget(later);
   CHECK(later == VersionsInUse::Numbers{3});
+}
+
+// As a kill leaves it: ordered, with nothing done.
+void order_all(TreeWorld& world) {
+  RestoreOrder order;
+  order.steps = {{.path = kTop, .mode = S_IFDIR | 0750, .is_again = true}};
+  world.kernel().look_at_history([&](const History& history) {
+    for (int i = 0; i < kFiles; ++i) {
+      const auto version = history.trashed(kTop + "/" + name_of(i));
+      const auto whole = history.whole(version);
+      order.steps.push_back({.path = version->path, .mode = S_IFREG | 0644, .is_missing = true});
+      order.steps.back().content = whole->stored();
+    }
+  });
+  order.steps.push_back(
+      {.path = kTop + "/z", .mode = S_IFREG | 0644, .other = kTop + "/f0", .is_missing = true});
+  order.by = StoredCaller::of(world.request().caller());
+  const std::string place = world.kernel().parts().state + "/restores";
+  REQUIRE(file::make_directories(place, 0700));
+  REQUIRE(file::replace(place + "/order", order.text(), 0600));
+}
+
+TEST_CASE("A start forgets nothing of a restore that it has to end") {
+  TreeWorld world;
+  make_and_remove(world);
+  order_all(world);
+  world.restart();
+  CHECK(empty_all(world));
+  resume_restores(world.kernel());
+  check_that_all_is_there(world);
+  CHECK(world.kernel().history().empty().value_or(0) > 0);
+}
+
+TEST_CASE("What of a restore a start cannot end is told, and the rest comes back") {
+  TreeWorld world;
+  make_and_remove(world);
+  order_all(world);
+  FileVersionRef lost;
+  world.kernel().look_at_history([&](const History& h) { lost = h.trashed(kTop + "/f3"); });
+  REQUIRE(world.kernel().parts().past->drop(lost->stored()));
+  resume_restores(world.kernel());
+  for (int i = 0; i < kFiles; ++i) {
+    if (i != 3) CHECK(test::text_of(world, name_of(i)) == text_of(i));
+  }
+  CHECK((world.find(kTop)->attributes.st_mode & 07777U) == 0750);
+  const auto errors = world.errors();
+  REQUIRE_FALSE(errors.empty());
+  CHECK_THAT(errors.back(), Catch::Matchers::has(kTop + "/f3"));
+  CHECK_THAT(errors.back(), Catch::Matchers::has("nothing of what it held is kept any more"));
 }
 
 TEST_CASE("A restore that has lost what it reads does not say that all comes with the next") {
