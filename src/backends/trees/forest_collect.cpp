@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Giving back what nothing depends on, and making trees solid for tools that look at the disk.
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <deque>
+#include <utility>
 
 #include "backends/trees/disk_files.h"
 #include "backends/trees/forest_store.h"
+#include "base/directory.h"
 #include "base/hold.h"
 #include "base/text.h"
 
@@ -20,32 +25,58 @@ class HollowWalk {
   explicit HollowWalk(const Marks& marks) : marks_(marks) {}
   std::set<SnapshotId> found;
 
-  Status look(int above, const std::string& name, unsigned depth = 0) {
-    constexpr unsigned kDeepest = 200;  // a descriptor each
-    if (depth > kDeepest) return fail(EMFILE, "{}: too deep to be looked at", text::shown(name));
-    const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    const bool is_gone = !fd && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP);
-    if (is_gone) return ok();
-    if (!fd) return fail_errno(text::shown(name));
-    if (const auto source = TRY(marks_.hollow(Spot::of(fd.get())))) {
-      found.insert({source->line, source->sequence});
-      if (!may_have_directories(fd.get())) return ok();  // it would be one that is being filled
-    }
-    const OpenedMode opened(::geteuid() != 0, fd.get());
-    for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
-      if (entry.type == S_IFDIR) TRY(look(fd.get(), entry.name, depth + 1));
-    }
-    return ok();
+  Status look(int above, const std::string& name) {
+    const UniqueFd top(
+        ::openat(above, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!top) return is_gone(errno) ? ok() : fail_errno(text::shown(name));
+    Status looked = ok();
+    walk_directories(top.get(), [&](int directory, const std::string& path, std::size_t depth) {
+      auto below = looked ? visit(directory, errno, path, depth) : Names();
+      if (!below) looked = std::unexpected(std::move(below).error());
+      return std::move(below).value_or(Names());
+    });
+    opened_.clear();
+    return looked;
   }
 
  private:
-  // Where the disk counts them, there are two for one without.
-  static bool may_have_directories(int directory) {
+  using Names = std::vector<std::string>;
+  // While the walk is in it or below.
+  struct Opened {
+    Opened(std::size_t its_depth, UniqueFd its)
+        : depth(its_depth), directory(std::move(its)), mode(true, directory.get()) {}
+    const std::size_t depth;
+    const UniqueFd directory;
+    const OpenedMode mode;
+  };
+
+  static bool is_gone(int code) { return code == ENOENT || code == ENOTDIR || code == ELOOP; }
+
+  Result<Names> visit(int directory, int code, const std::string& path, std::size_t depth) {
+    while (!opened_.empty() && opened_.back().depth >= depth) opened_.pop_back();
+    if (directory < 0) {
+      if (is_gone(code)) return Names();
+      return fail_errno(code, text::shown(path));
+    }
     struct stat its{};
-    return ::fstat(directory, &its) != 0 || its.st_nlink != 2;
+    if (::fstat(directory, &its) != 0) return fail_errno(text::shown(path));
+    if (!S_ISDIR(its.st_mode)) return Names();
+    if (const auto source = TRY(marks_.hollow(Spot::of(directory)))) {
+      found.insert({source->line, source->sequence});
+      // Where the disk counts them, there are two for one without directories; with some it would
+      // be one that is being filled.
+      if (its.st_nlink == 2) return Names();
+    }
+    if (::geteuid() != 0 && (its.st_mode & S_IRWXU) != S_IRWXU) {
+      UniqueFd own(::fcntl(directory, F_DUPFD_CLOEXEC, 0));
+      if (!own) return fail_errno(text::shown(path));
+      opened_.emplace_back(depth, std::move(own));
+    }
+    return directories_in(TRY(list_directory(directory)));
   }
 
   const Marks& marks_;
+  std::deque<Opened> opened_;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "backends/trees/forest_check.h"
 #include "backends/trees/forest_open.h"
+#include "base/directory.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -134,30 +135,32 @@ Status put_link(int room, const std::string& copy, const std::string& path) {
 // --- copies of whole forests
 
 // Whether a directory below would have to be read from elsewhere; where that cannot be known, too.
-bool has_hollow(const Marks& marks, int directory) {
-  const auto source = marks.hollow(Spot::of(directory));
-  if (!source || source->has_value()) return true;
-  const auto entries = list_directory(directory);
-  if (!entries) return true;
-  return std::ranges::any_of(*entries, [&](const HostEntry& entry) {
-    if (entry.type != S_IFDIR) return false;
-    const UniqueFd fd = open_path(directory, entry.name);
-    return !fd || has_hollow(marks, fd.get());
+bool has_hollow(const Marks& marks, int top) {
+  bool has = false;
+  walk_directories(top, [&](int directory, const std::string&, std::size_t) {
+    if (has) return std::vector<std::string>();
+    const auto source = directory >= 0 ? marks.hollow(Spot::of(directory)) : fail_errno("");
+    const bool is_filled = source && !source->has_value();
+    const auto entries = is_filled ? list_directory(directory) : fail_errno("");
+    has = !entries;
+    return has ? std::vector<std::string>() : directories_in(*entries);
   });
+  return has;
 }
 
-Status remove_marks(const Marks& marks, int directory) {
-  marks.remove_all(Spot::of(directory));
-  for (const HostEntry& entry : TRY(list_directory(directory))) {
-    if (entry.type == S_IFDIR) {
-      const UniqueFd fd = open_path(directory, entry.name);
-      if (!fd) return fail_errno(text::shown(entry.name));
-      TRY(remove_marks(marks, fd.get()));
-    } else {
-      marks.remove_all(Spot::in(directory, entry.name));
+Status remove_marks(const Marks& marks, int top) {
+  Status removed = ok();
+  walk_directories(top, [&](int directory, const std::string& path, std::size_t) {
+    const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(text::shown(path));
+    if (!entries && removed) removed = std::unexpected(entries.error());
+    if (!removed) return std::vector<std::string>();
+    marks.remove_all(Spot::of(directory));
+    for (const HostEntry& entry : *entries) {
+      if (entry.type != S_IFDIR) marks.remove_all(Spot::in(directory, entry.name));
     }
-  }
-  return ok();
+    return directories_in(*entries);
+  });
+  return removed;
 }
 
 Status move_aside(int from, const std::string& name, const std::string& aside) {

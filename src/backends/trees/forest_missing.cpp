@@ -6,6 +6,7 @@
 
 #include <set>
 
+#include "base/directory.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -60,13 +61,14 @@ void RecordSearch::add(int directory) {
 }
 
 void RecordSearch::add_directories(int above, const std::string& name) {
-  const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
-  if (!entries) return;
-  add(fd.get());
-  for (const HostEntry& entry : *entries) {
-    if (entry.type == S_IFDIR) add_directories(fd.get(), entry.name);
-  }
+  const UniqueFd top(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!top) return;
+  walk_directories(top.get(), [&](int directory, const std::string&, std::size_t) {
+    const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(name);
+    if (!entries) return std::vector<std::string>();
+    add(directory);
+    return directories_in(*entries);
+  });
 }
 
 std::string RecordSearch::find() {

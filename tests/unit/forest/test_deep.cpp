@@ -6,6 +6,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <functional>
 
 #include "backends/trees/disk_files.h"
@@ -108,6 +110,28 @@ TEST_CASE("a tree that deep is checked, and the marks that it has lost are found
   REQUIRE(found.problems.size() == 1);
   CHECK(found.problems.front().contains("has lost the mark"));
   for (const char* const tree : {"p", "f"}) remove_deep(forest.path("."), tree);
+}
+
+TEST_CASE("what a deep tree was taken back to goes when nothing of the tree reads it") {
+  constexpr int kLevels = 240;
+  TestForest forest;
+  std::string deep = "p";
+  forest.directory(deep);
+  for (int level = 0; level < kLevels; ++level) forest.directory(deep += "/d");
+  forest.file(deep + "/leaf", "first");
+  forest.file("p/big", "much");
+  const auto first = must(forest->snapshot("p", "c"));
+  const auto undo = must(forest->rollback("p", first));
+  forest.write(deep + "/leaf", "second");
+  must(forest->unlink(*forest.at("p"), "big", kMyself));
+  must(forest->drop(first));
+  must(forest->drop(undo));
+  must(forest->collect());
+  using Entries = std::filesystem::recursive_directory_iterator;
+  const auto is_big = [](const auto& entry) { return entry.path().filename() == "big"; };
+  CHECK(std::ranges::none_of(Entries(forest.path("../hidden")), is_big));
+  forest.open();
+  CHECK(forest.read(deep + "/leaf") == "second");
 }
 
 }  // namespace agentfs::test
