@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Who is who: host processes, persons, agents and their sandboxes.
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdio>
+
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/permissions.h"
+#include "base/temporary_name.h"
 #include "base/text.h"
 #include "base/users.h"
 #include "kernel/kernel_state.h"
@@ -47,6 +54,25 @@ void fill_groups(ExecUser& user) {
   if (known) user.groups = login_groups(*known, user.gid);
 }
 
+// It comes to its name as its user's. What a kill leaves of it the next start removes.
+Status put_home(const std::string& state, const std::string& home, uid_t uid, gid_t gid) {
+  const std::string staged = state + "/staged";
+  TRY(file::make_directories(staged, 0700));
+  const std::string made = fmt::format("{}/{}", staged, temporary_name());
+  if (::mkdir(made.c_str(), 0700) != 0) return fail_errno(home);
+  const auto give = [&](const std::string& directory) {
+    return ::geteuid() != 0 || ::chown(directory.c_str(), uid, gid) == 0;
+  };
+  const bool is_put = give(made) && ::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, home.c_str(),
+                                                RENAME_NOREPLACE) == 0;
+  const int code = is_put ? 0 : errno;
+  if (!is_put) (void)::rmdir(made.c_str());
+  if (is_put || code == EEXIST) return ok();
+  if (code != EXDEV) return fail_errno(code, home);
+  TRY(file::make_directories(home, 0700));  // where the trees have a disk of their own
+  return give(home) ? ok() : fail_errno(home);
+}
+
 }  // namespace
 
 Namespace& Kernel::paths() const {
@@ -86,17 +112,32 @@ Caller Kernel::identify(const HostCaller& host) {
 
 Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
   Caller caller = identify(host);
-  if (caller.process) return caller;
+  if (caller.process) {
+    state_->ensure_home(caller);
+    return caller;
+  }
   const std::string user = user_name(host.uid);
   json::Value data;
   data.set("parent", 0).set("name", fmt::format("init-{}", host.uid)).set("user", user);
   data.set("uid", host.uid).set("gid", host.gid).set("init", true).set("cwd", "/home/" + user);
   const auto made = commit(caller, std::string(kind::kProcessSpawn), std::move(data));
   if (!made && made.error().code != EEXIST) return std::unexpected(made.error());
-  if (const Status home = make_home(host.uid, host.gid); !home) {
+  caller = identify(host);
+  state_->ensure_home(caller);
+  return caller;
+}
+
+// Once for each user: a kill or a full disk may have kept it from being made when the user came
+// for the first time.
+void Kernel::State::ensure_home(const Caller& caller) {
+  if (!caller.via.empty()) return;  // of a command, whose author came before
+  {
+    const Lock lock(mutex);
+    if (!with_home.insert(caller.host.uid).second) return;
+  }
+  if (const Status home = kernel.make_home(caller.host.uid, caller.host.gid); !home) {
     log::warning("{}", home.error().message);
   }
-  return identify(host);
 }
 
 // Whoever asked may hold what is told here until it is answered.
@@ -115,12 +156,15 @@ Status Kernel::make_home(uid_t uid, gid_t gid) {
   const std::string home = fmt::format("{}/{}", homes, user_name(uid));
   if (struct stat there{}; ::lstat(home.c_str(), &there) == 0) {
     if (there.st_uid == uid || ::geteuid() != 0) return ok();
+    // As daemons before this one have left it when they were killed between its making and this.
+    const bool is_half_made = there.st_uid == 0 && S_ISDIR(there.st_mode) &&
+                              (there.st_mode & kPermissions) == 0700 && entries_in(home).empty();
+    if (is_half_made && ::lchown(home.c_str(), uid, gid) == 0) return ok();
     return fail(EEXIST, "/home/{}: belongs to uid {}; another name of that one's would make room",
                 user_name(uid), there.st_uid);
   }
   TRY(file::make_directories(homes));
-  TRY(file::make_directories(home, 0700));
-  if (::geteuid() == 0 && ::chown(home.c_str(), uid, gid) != 0) return fail_errno(home);
+  TRY(put_home(parts().state, home, uid, gid));
   tell_home(user_name(uid));
   return ok();
 }

@@ -116,6 +116,8 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   mutable std::map<uid_t, std::string> user_names GUARDED_BY(mutex);
   mutable std::map<std::pair<uid_t, gid_t>, ExecUser> users GUARDED_BY(mutex);
   ExecUser user_of(const Process& process) const EXCLUDES(mutex);
+  std::set<uid_t> with_home GUARDED_BY(mutex);  // whose it was looked for, once
+  void ensure_home(const Caller& caller) EXCLUDES(mutex);
   std::set<std::string> committing GUARDED_BY(mutex);     // workspaces
   std::set<std::string> checkpointing GUARDED_BY(mutex);  // the same: a task commits checkpoints
   void run_checkpoints(const std::string& workspace) EXCLUDES(mutex);

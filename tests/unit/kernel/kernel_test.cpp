@@ -174,6 +174,22 @@ TEST_CASE("a home is made once; the owner's is closed, and commands can enter ot
   CHECK(mode(owner) == 0750);
 }
 
+TEST_CASE("a home that was not made when its user came first is made by the next daemon") {
+  TestKernel t;
+  const uid_t user = ::geteuid() + 7;
+  const std::string home = t.state() + "/trees/home/" + t.kernel().user_name(user);
+  REQUIRE(t.person(user).process);
+  REQUIRE(::rmdir(home.c_str()) == 0);
+  const bool is_half_made = GENERATE(true, false);
+  if (is_half_made) REQUIRE(::mkdir(home.c_str(), 0700) == 0);  // and not given away
+  REQUIRE(t.stop_and_start());
+  REQUIRE(t.person(user).process);
+  struct stat its{};
+  REQUIRE(::stat(home.c_str(), &its) == 0);
+  CHECK((its.st_mode & 07777U) == 0700);
+  CHECK((::geteuid() != 0 || its.st_uid == user));
+}
+
 TEST_CASE("metrics are Prometheus text") {
   TestKernel t;
   (void)t.spawn({});
