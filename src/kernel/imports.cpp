@@ -60,6 +60,11 @@ Status Imports::may_import(const Caller& caller, const std::string& what) const 
 
 Result<Imports::Import> Imports::get(const Caller& caller, const std::string& root) const {
   auto import = find(root);
+  if (!import && !kernel_.history().root_attributes(root)) {
+    return fail(ESTALE,
+                "{}: has gone, or has another name by now; by that name, its .agentfs/ctl would do",
+                root);
+  }
   if (!import) {
     return fail(EINVAL,
                 "{}: is not imported; `import DIRECTORY as NAME` in /sys/workspaces/ctl "
