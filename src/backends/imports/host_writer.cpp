@@ -199,11 +199,31 @@ Status HostWriter::stage_one(Item& item) {
   const UniqueFd made(::openat(directory, place.name.c_str(), flags, kNewFile));
   if (!made) return fail_errno(host_.shown(item.change->path));
   TRY(remove_acls(made.get()));
-  TRY(fill(*item.change, item.now, made.get()));
+  if (Status filled = fill(*item.change, item.now, made.get()); !filled) {
+    Error& error = filled.error();
+    const std::string path = host_.shown(item.change->path);
+    const bool is_told = error.code == EBUSY || error.message.starts_with(path);
+    if (!is_told) error.message = fmt::format("{}: {}", path, error.message);
+    return filled;
+  }
   return note_staged(item, made.get());
 }
 
-Status HostWriter::stage() {
+Status HostWriter::told(Status status) const {
+  if (status) return status;
+  const int code = status.error().code;
+  std::string_view what_would_do;
+  if (code == ENOSPC) what_would_do = ", and with room on that disk it would do";
+  if (code == EDQUOT) what_would_do = ", and with a greater quota on that disk it would do";
+  if (code == EROFS) what_would_do = ", and with that disk mounted writable it would do";
+  if (what_would_do.empty() && code != EIO) return status;
+  return fail(code, "{}; nothing was written to {}{}", status.error().message,
+              text::shown(host_.path()), what_would_do);
+}
+
+Status HostWriter::stage() { return told(stage_all()); }
+
+Status HostWriter::stage_all() {
   TRY(rights_.open());
   for (const std::string& path : rights_.opened()) {
     const auto item = std::ranges::find(
@@ -333,7 +353,7 @@ Status HostWriter::sync() const {
 // What opens directories, first; what goes, from below; what comes, from above; what closes
 // directories, in the end.
 Status HostWriter::apply() {
-  TRY(file::replace(intent_of(records_), text_of(steps()), 0600));
+  TRY(told(file::replace(intent_of(records_), text_of(steps()), 0600)));
   if (::rename(intent_of(records_).c_str(), steps_of(records_).c_str()) != 0) {
     return fail_errno(steps_of(records_));
   }

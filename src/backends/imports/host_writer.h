@@ -53,6 +53,8 @@ class HostWriter {
   Status check_removals();
   Status check_rights();
   Status choose_temporaries();
+  Status stage_all();
+  Status told(Status status) const;  // of what failed before anything was written
   std::vector<Step> steps() const;
   Status stage_one(Item& item);
   Status hold(Item& item, const HostDirectory::Place& place);

@@ -83,6 +83,9 @@ TEST_CASE(
   REQUIRE(written.has_value() == is_made);
   if (is_made) return;
   CHECK(written.error().code == ENOSPC);
+  CHECK(written.error().message.starts_with(path + ": "));
+  CHECK(written.error().message.ends_with(
+      fmt::format("; nothing was written to {}, and with room on that disk it would do", it.host)));
   CHECK(text_of(path) == "the text of a\n");
   CHECK(it.names().size() == 6);
   must(it.store->write(it.id, {change}));
