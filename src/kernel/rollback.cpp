@@ -4,6 +4,7 @@
 #include <ranges>
 #include <set>
 
+#include "backends/tree_xattrs.h"
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/git_upkeep.h"
@@ -15,6 +16,7 @@
 #include "kernel/merges.h"
 #include "kernel/paths.h"
 #include "kernel/tree_order.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -54,6 +56,40 @@ void announce(const Kernel& kernel, const std::string& root, SnapshotId before) 
     });
     kernel.paths().refresh(events);
   });
+}
+
+bool are_directories(const TreeNodeRef& before, const TreeNodeRef& after) {
+  return before && after && before->type() == S_IFDIR && after->type() == S_IFDIR;
+}
+
+// The first directory of another that both states have with other attributes than modes and owners,
+// or "": an ACL's right that was taken away would be there again. compare() does not look at these.
+Result<std::string> anothers_attributes_in(Kernel& kernel, const Caller& caller, Forest& forest,
+                                           const TreeNodeRef& before, const TreeNodeRef& after) {
+  struct Pair {
+    TreeNodeRef before{};
+    TreeNodeRef after{};
+    std::string path{};
+  };
+  const auto all = [](std::string_view) { return true; };
+  std::vector<Pair> left{{before, after, ""}};
+  while (!left.empty()) {
+    const Pair pair = std::move(left.back());
+    left.pop_back();
+    for (const std::string& name : TRY(forest.names_that_differ(*pair.before, *pair.after))) {
+      const auto was = forest.lookup(*pair.before, name);
+      const auto now = forest.lookup(*pair.after, name);
+      if (!was || !now || !are_directories(was->node, now->node)) continue;
+      std::string path = path_in(pair.path, name);
+      const bool is_own = kernel.history().may_read(caller, was->attributes) &&
+                          kernel.history().may_read(caller, now->attributes);
+      if (!is_own && xattrs_of(forest, *was->node, all) != xattrs_of(forest, *now->node, all)) {
+        return path;
+      }
+      left.push_back({was->node, now->node, std::move(path)});
+    }
+  }
+  return std::string();
 }
 
 // The first of others' files in it, or "". On no stack of calls: it may be as deep as one likes.
@@ -132,6 +168,9 @@ Status Forks::check_own(const Caller& caller, const std::string& root, SnapshotI
     }
     return found.empty();
   }));
+  if (found.empty()) {
+    found = TRY(anothers_attributes_in(kernel_, caller, forest, state, now.node));
+  }
   if (found.empty()) return ok();
   return fail(EPERM,
               "{}: {} is another user's, and would be {}; root or the mount's owner may do it",

@@ -285,6 +285,42 @@ def rollbacks_leave_others_files_as_they_are():
     as_other(own + f"echo 'discard {fork}' > .agentfs/ctl", code=0)
 
 
+def refused(space, user, line):
+    """What errors say of a line that a user's ctl refuses."""
+    return run([*as_user(user), "sh", "-c", f"cd {space} && ! echo '{line}' > .agentfs/ctl && "
+                f"tail -n 1 {MOUNT.mnt}/proc/self/errors"])
+
+
+def open_space(name):
+    """A workspace of the other user in which everybody may make something; and a third one."""
+    space = MOUNT / "workspaces" / name
+    space.mkdir()
+    os.chown(space, OTHER, OTHER)
+    space.chmod(0o777)
+    return space, lambda line: run([*as_user(OTHER + 1), "sh", "-c", line], cwd=space)
+
+
+def a_rollback_gives_no_right_back_that_another_has_taken_away():
+    """By an ACL, a default one, or any other attribute of their directory."""
+    taken = {"acl": "setfacl -x u:{} {}", "default": "setfacl -d -x u:{} {}", "user": "setfattr -x user.k {1}"}
+    for name, take in taken.items():
+        space, as_third = open_space(f"taken-{name}")
+        as_third(f"mkdir -m 770 q; setfacl -m u:{OTHER}:rwx,d:u:{OTHER}:rwx,u:33:rwx,d:u:33:rwx q; "
+                 "setfattr -n user.k -v 1 q; echo theirs > q/f; chmod 644 q/f")
+        as_other(f"cd {space} && mkdir own && echo 'checkpoint k' > .agentfs/ctl", code=0)
+        as_third(take.format(OTHER, "q"))
+        now = run(["getfacl", "-cpn", space / "q"])
+        expect_has(refused(space, OTHER, "rollback k"), "q is another user's", name)
+        expect_eq(run(["getfacl", "-cpn", space / "q"]), now, name)
+        expect_eq("user.k" in os.listxattr(space / "q"), name != "user")
+        tell(space / ".agentfs/ctl", "rollback k\n")
+    os.setxattr(space / "q", "trusted.k", b"1")
+    expect_has(refused(space, OTHER, "rollback k"), "q is another user's", "root's attribute")
+    os.removexattr(space / "q", "trusted.k")
+    as_other(f"cd {space} && setfattr -n user.k -v 1 own && echo 'rollback k' > .agentfs/ctl", code=0)
+    expect_eq(os.listxattr(space / "own"), [])
+
+
 def neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another():
     space = MOUNT / "workspaces/given"
     space.mkdir()
@@ -625,6 +661,7 @@ main(setup, a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused, nobo
      commands_have_their_users_rights, agents_have_their_owners_rights,
      what_was_refused_shows_nobody_what_has_its_place_by_now,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are,
+     a_rollback_gives_no_right_back_that_another_has_taken_away,
      neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another, what_one_has_by_a_further_group_comes_back, what_has_a_group_of_others_comes_back_without_it,
      a_link_tells_nobody_what_lies_behind_it, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
