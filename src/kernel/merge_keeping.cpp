@@ -9,6 +9,7 @@
 #include "kernel/kept_entry.h"
 #include "kernel/kernel.h"
 #include "kernel/merges.h"
+#include "kernel/name_rights.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
@@ -34,9 +35,27 @@ TreeMerger::Exchange Merges::exchange_in(const std::string& root) const {
   };
 }
 
-// What is made so has the owner of what it replaces, who has not made it.
+namespace {
+
+Status check_names(NameRights& rights, const MergeAction& action) {
+  using Kind = MergeAction::Kind;
+  const bool stays = action.path == action.ours_path;
+  if (stays && (action.kind == Kind::write || action.kind == Kind::set_mode)) {
+    return rights.may_reach(action.path);
+  }
+  if (!action.ours_path.empty()) TRY(rights.may_change(action.ours_path));
+  if (stays || action.path.empty()) return ok();
+  return rights.may_change(action.path);
+}
+
+}  // namespace
+
+// What is made so has the owner of what it replaces, who has not made it; and a directory that is
+// closed to who merges gets and loses no name by it.
 Status Merges::check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const {
+  NameRights rights(kernel_, caller, *ours.store, ours.root);
   for (const MergeAction& action : plan.actions) {
+    TRY(check_names(rights, action));
     if (action.ours_path.empty()) continue;
     const auto entry = find_in_tree(*ours.store, ours.root, action.ours_path);
     if (!entry || kernel_.history().may_read(caller, entry->attributes)) continue;

@@ -14,6 +14,7 @@
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
+#include "kernel/name_rights.h"
 #include "kernel/paths.h"
 #include "kernel/tree_order.h"
 #include "kernel/tree_path.h"
@@ -161,13 +162,19 @@ Status Forks::check_own(const Caller& caller, const std::string& root, SnapshotI
   const auto state = TRY(forest.snapshot_root(from));
   const auto now = TRY(forest.lookup(*forest.root(), paths::name_of(root)));
   std::string found;
+  NameRights rights(kernel_, caller, forest, now.node);
+  Status may = ok();
   TRY(forest.compare(*state, *now.node, [&](const Difference& difference) {
+    may = difference.before && difference.after ? rights.may_reach(difference.path)
+                                                : rights.may_change(difference.path);
+    if (!may) return false;
     for (const TreeNodeRef& node : {difference.before, difference.after}) {
       if (!node || !found.empty()) continue;
       found = anothers_in(kernel_, caller, forest, node, difference.path);
     }
     return found.empty();
   }));
+  TRY(std::move(may));
   if (found.empty()) {
     found = TRY(anothers_attributes_in(kernel_, caller, forest, state, now.node));
   }

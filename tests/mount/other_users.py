@@ -321,6 +321,35 @@ def a_rollback_gives_no_right_back_that_another_has_taken_away():
     expect_eq(os.listxattr(space / "own"), [])
 
 
+def nothing_is_named_in_a_directory_that_another_has_closed():
+    space, as_third = open_space("closed-since")
+    as_third("mkdir -m 777 p w; echo a > p/a")
+    as_other(f"cd {space} && echo m > p/m && echo w > w/m", code=0)
+    for line, path in (("echo evil > p/evil", "p/evil"), ("rm p/m", "p/m"), ("mv p/m moved", "p/m"),
+                       ("echo more >> p/m", "p/m"), ("mkdir -p p/new/deep", "p/new")):
+        as_other(f"cd {space} && echo 'fork closed-since-f' > .agentfs/ctl", code=0)
+        as_third("chmod 700 p")
+        as_other(f"cd workspaces/closed-since-f && {line}", code=0)
+        expect_has(refused(space, OTHER, "merge closed-since-f"), f"{path}: uid {OTHER} may not", line)
+        expect_eq(sorted(os.listdir(space / "p")), ["a", "m"], line)
+        as_other(f"cd {space} && echo 'discard closed-since-f' > .agentfs/ctl", code=0)
+        as_third("chmod 777 p")
+    as_other(f"cd {space} && echo 'fork closed-since-f' > .agentfs/ctl", code=0)
+    as_third("chmod 700 p")
+    as_other("cd workspaces/closed-since-f && echo fine > w/new && rm w/m", code=0)
+    as_other(f"cd {space} && echo 'merge closed-since-f' > .agentfs/ctl", code=0)
+    expect_eq(os.listdir(space / "w"), ["new"])
+    as_other(f"cd {space} && echo 'checkpoint k' > .agentfs/ctl", code=0)
+    os.unlink(space / "p/m")
+    expect_has(refused(space, OTHER, "rollback k"), f"p/m: uid {OTHER} may not", "what would be back")
+    expect_eq(os.listdir(space / "p"), ["a"])
+    as_third("chmod 777 p")
+    expect_has(refused(space, OTHER, "rollback k"), "p is another user's", "a mode")
+    as_other(f"cd {space} && echo 'checkpoint open' > .agentfs/ctl && echo n > p/n && echo 'rollback open' > .agentfs/ctl",
+             code=0)
+    expect_eq(os.listdir(space / "p"), ["a"])
+
+
 def neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another():
     space = MOUNT / "workspaces/given"
     space.mkdir()
@@ -661,7 +690,7 @@ main(setup, a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused, nobo
      commands_have_their_users_rights, agents_have_their_owners_rights,
      what_was_refused_shows_nobody_what_has_its_place_by_now,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are,
-     a_rollback_gives_no_right_back_that_another_has_taken_away,
+     a_rollback_gives_no_right_back_that_another_has_taken_away, nothing_is_named_in_a_directory_that_another_has_closed,
      neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another, what_one_has_by_a_further_group_comes_back, what_has_a_group_of_others_comes_back_without_it,
      a_link_tells_nobody_what_lies_behind_it, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
