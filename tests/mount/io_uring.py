@@ -11,6 +11,7 @@ import fcntl
 import os
 import pathlib
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,6 +125,23 @@ def histories():
     expect_errno("EACCES", os.rename, W / "file", W / ".agentfs/status")
     line = "cat .agentfs/mine; echo; echo 'checkpoint two' >.agentfs/ctl && ls .agentfs/snapshots"
     expect_eq(exec_in(W, line), ["mine", "first", "two", "undo-1"], "in a sandbox")
+
+
+def a_tree_named_as_a_text_has_its_history():
+    """Also where somebody has read that text before."""
+    expect_has(read(mount / ".agentfs/workspaces/README"), "<name>/")
+    for name in ("README", "ctl", "events"):
+        top = mount / "workspaces" / name
+        top.mkdir()
+        (top / "f").write_text("one\n")
+        (top / "f").unlink()
+        expect_has(read(top / ".agentfs/log"), "f")
+        expect_eq(read(top / ".agentfs/trash/f"), "one\n")
+        command(top / ".agentfs/ctl", "restore f")
+        expect_eq(read(top / "f"), "one\n")
+    expect_eq(os.listdir(mount / ".agentfs/workspaces").count("README"), 1, "in the list")
+    shutil.rmtree(mount / "workspaces/README")
+    expect_has(read(mount / ".agentfs/workspaces/README"), "<name>/")
 
 
 def readers(path, count):
@@ -350,7 +368,8 @@ def not_to_be_had():
     mount.umount()
 
 
-PARTS = (begin, two_sessions, files_are_not_polled, histories, waiting_holds_nothing_up,
+PARTS = (begin, two_sessions, files_are_not_polled, histories, a_tree_named_as_a_text_has_its_history,
+         waiting_holds_nothing_up,
          locks_are_killable, commands_hold_nothing_up, killed_daemons, hanging_daemon, refused_umount,
          ways_to_end, open_after_lazy, ends_alone, not_asked_for)
 

@@ -40,7 +40,8 @@ constexpr auto kVerbs = vfs::verbs<Kernel>({
 constexpr auto kFiles = files<Kernel>({
     {.name = "<name>",
      .mode = 0555,
-     .doc = "What the .agentfs of this workspace has: forks, status, diff, log and the rest.",
+     .doc = "What the .agentfs of this workspace has: forks, status, diff, log and the rest. Of "
+            "one that is named as a file here (README, ctl, events), its .agentfs alone.",
      .directory = &kWorkspaceHistory,
      .list = list_workspaces,
      .listed = false},

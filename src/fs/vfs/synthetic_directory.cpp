@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "fs/vfs/covered_node.h"
 #include "fs/vfs/document_node.h"
+#include "fs/vfs/history_node.h"
 #include "fs/vfs/link_node.h"
 #include "fs/vfs/readme.h"
 #include "fs/vfs/stream_node.h"
@@ -101,12 +102,22 @@ Result<Found> SyntheticDirectory::found(Request& request, const NodeRef& node,
   return Found{node, attributes.attributes, {validity, attributes.validity}};
 }
 
+bool SyntheticDirectory::lists_trees() const {
+  return key_.empty() && collection() && text::is_below(path(), history_place(""));
+}
+
 Result<Found> SyntheticDirectory::find_entry(Request& request, const std::string& name) {
   const ObjectRef object = TRY(find_object(type_, request.caller(), key_));
   if (const auto row = find_row(name)) return find_node(request, place(*row, name), object);
   if (name == kReadme) {
-    return find_version(
+    if (lists_trees()) {
+      auto child = find_child(request, name);
+      if (child || child.error().code != ENOENT) return child;
+    }
+    auto text = find_version(
         request, std::make_shared<FixedFile>(context_ref(), child_path(path(), name), readme()));
+    if (text && lists_trees()) text->validity.entry = 0;
+    return text;
   }
   if (auto tagged = find_tagged(name)) {
     return find_file(request, place(tagged->first, name, std::move(tagged->second)));
@@ -199,7 +210,9 @@ Result<std::vector<DirectoryItem>> SyntheticDirectory::entries(Request& request)
   const auto add = [&](std::string_view name, mode_t type) {
     items.push_back({std::string(name), inode_number(child_path(path(), name)), type});
   };
-  if (!find_row(kReadme)) add(kReadme, S_IFREG);
+  const std::vector<std::string> listed = TRY(listed_names(object, request));
+  const bool is_listed = lists_trees() && std::ranges::find(listed, kReadme) != listed.end();
+  if (!find_row(kReadme) && !is_listed) add(kReadme, S_IFREG);
   for (std::size_t index = 0; index < type_.rows().size(); ++index) {
     const RowInfo& row = type_.rows()[index];
     if (!is_shown(row)) continue;
@@ -210,7 +223,7 @@ Result<std::vector<DirectoryItem>> SyntheticDirectory::entries(Request& request)
     const auto root = context().data_roots.at(child_path(path(), row.name))->attributes(request);
     if (root) items.back().inode = root->attributes.st_ino;
   }
-  for (const std::string& name : TRY(listed_names(object, request))) add(name, S_IFDIR);
+  for (const std::string& name : listed) add(name, S_IFDIR);
   return items;
 }
 

@@ -50,6 +50,9 @@ class SyntheticDirectory final : public ScratchHome {
   // What a row with a placeholder has, unless it is unlisted.
   Result<std::vector<std::string>> listed_names(const ObjectRef& object, Request& request) const;
   bool has_rows() const { return !only_; }
+  // Whether it has the histories of trees by these' names alone, which links lead to: "README" is
+  // the tree of that name there, and the text about the directory where there is none.
+  bool lists_trees() const;
   Result<Attributes> find_attributes(Request& request) const;
 
   const DirectoryType& type_;
