@@ -19,8 +19,6 @@
 namespace agentfs::test {
 namespace {
 
-const std::string kSite = "/workspaces/site";
-
 std::vector<FileVersionRef> versions_of(TreeWorld& world, const std::string& path) {
   std::vector<FileVersionRef> versions;
   world.kernel().look_at_history([&](const History& h) { versions = h.versions(path); });

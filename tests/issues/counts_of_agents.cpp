@@ -16,8 +16,6 @@
 namespace agentfs::test {
 namespace {
 
-const std::string kSite = "/workspaces/site";
-
 // A command of an agent, as the host's kernel asks for it.
 class Command final : public vfs::Request {
  public:

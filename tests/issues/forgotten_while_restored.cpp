@@ -16,8 +16,6 @@
 namespace agentfs::test {
 namespace {
 
-const std::string kSite = "/workspaces/site";
-
 std::string name_of(int i) { return fmt::format("f{}", i); }
 std::string text_of(int i) { return fmt::format("the text of {}", i); }
 

@@ -11,8 +11,6 @@
 namespace agentfs::test {
 namespace {
 
-const std::string kSite = "/workspaces/site";
-
 // d (0750) with d/a, and d/sub (0710) with d/sub/b, all removed.
 void remove_all(TreeWorld& world) {
   vfs::Request& request = world.request();

@@ -12,7 +12,7 @@
 
 namespace agentfs::test {
 
-inline const std::string kTop = "/workspaces/site/d";
+inline const std::string kTop = kSite + "/d";
 
 // Of a file in it.
 inline void write(TreeWorld& world, const std::string& name, std::string_view text) {
