@@ -11,8 +11,8 @@ import subprocess
 import time
 
 from outcome import Outcome
+from source_tree import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("AGENTFS_BUILD") or ROOT / "build").absolute()
 TOGETHER = os.environ.get("AGENTFS_TOGETHER", "0") not in ("", "0")
 CORES = len(os.sched_getaffinity(0))

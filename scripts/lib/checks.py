@@ -11,9 +11,8 @@ import tempfile
 import time
 
 import source_tree
+from builds import BUILD, ROOT
 
-ROOT = source_tree.ROOT
-BUILD = pathlib.Path(os.environ.get("AGENTFS_BUILD") or ROOT / "build").absolute()
 RELEASE = BUILD / "release"
 
 
