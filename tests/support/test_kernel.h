@@ -68,6 +68,8 @@ struct MergeWatch {
   std::function<Status()> before_undo;  // an error is that of undo(), which does nothing
 };
 
+inline const std::string kSite = "/workspaces/site";  // that every test kernel has
+
 // The kernel of the owner root (uid 0) with workspace "site", model "default" and "other" of the
 // driver "fake", and the init process as person(). The stores outlive a restart().
 class TestKernel {

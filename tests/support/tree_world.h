@@ -22,8 +22,6 @@
 
 namespace agentfs::test {
 
-inline const std::string kSite = "/workspaces/site";  // that every world has
-
 // One who asks, without a host's kernel in between. Not shared between threads. Has no host
 // process, so that each stat is of this moment.
 class LocalCaller final : public vfs::Request {

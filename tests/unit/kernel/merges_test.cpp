@@ -15,7 +15,6 @@
 namespace agentfs::test {
 namespace {
 
-const std::string kSite = "/workspaces/site";
 const std::string kTry = "/workspaces/try-1";
 
 class Merging {
