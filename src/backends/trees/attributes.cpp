@@ -17,11 +17,6 @@ struct stat stat_of(const Borrowed& node) {
   return attributes;
 }
 
-// A set-group-ID bit is kept or dropped by whether the caller is in the file's group.
-CallerScope::Groups groups_for(mode_t mode) {
-  return (mode & S_ISGID) != 0 ? CallerScope::Groups::all : CallerScope::Groups::none;
-}
-
 }  // namespace
 
 int DirectoryTree::change_owner(const Borrowed& node, const SetAttributes& wanted,
@@ -41,7 +36,7 @@ int DirectoryTree::change_owner(const Borrowed& node, const SetAttributes& wante
 int DirectoryTree::change_mode(const Borrowed& node, mode_t mode, const TreeCaller& caller) const {
   const std::string path = node.path();
   const auto change = [&] { return ::fchmodat(AT_FDCWD, path.c_str(), mode & kPermissions, 0); };
-  const int code = as_caller(daemon_, caller, change, groups_for(mode));
+  const int code = as_caller(daemon_, caller, change, CallerScope::groups_for(mode));
   if (code != EPERM || !daemon_.root) return code;
   const struct stat now = stat_of(node);
   const mode_t kept = mode & kPermissions;
@@ -57,7 +52,7 @@ int DirectoryTree::change_size(const Borrowed& node, const TreeFile* open, off_t
   const auto change = [&] {
     return open != nullptr ? ::ftruncate(open->descriptor(), size) : ::truncate(path.c_str(), size);
   };
-  return as_caller(daemon_, caller, change, groups_for(stat_of(node).st_mode));
+  return as_caller(daemon_, caller, change, CallerScope::groups_for(stat_of(node).st_mode));
 }
 
 int DirectoryTree::change_times(const Borrowed& node, const SetAttributes& wanted,

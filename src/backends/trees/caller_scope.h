@@ -2,6 +2,8 @@
 // Doing one system call with somebody else's rights, on this thread only.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -28,6 +30,11 @@ struct DaemonIdentity {
 class CallerScope {
  public:
   enum class Groups { none, all };
+  // For a file that has, or is to have, this mode: a set-group-ID bit is kept or dropped by whether
+  // the caller is in the file's group.
+  static Groups groups_for(mode_t mode) {
+    return (mode & S_ISGID) != 0 ? Groups::all : Groups::none;
+  }
   // `capabilities`: bit N for number N of capabilities(7).
   CallerScope(const DaemonIdentity& daemon, const TreeCaller& caller, Groups groups,
               std::uint32_t capabilities = 0);

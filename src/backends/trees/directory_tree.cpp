@@ -155,11 +155,14 @@ Result<std::unique_ptr<TreeFile>> DirectoryTree::open(const TreeNode& node, int 
   const int kept = (flags & ~kStripped) | O_CLOEXEC | O_NOCTTY;
   if ((flags & kToExecute) != 0) TRY(access(node, X_OK, caller));
   const TreeCaller& opener = (flags & kToExecute) != 0 ? TreeCaller{} : caller;
+  struct stat before{};  // matters to O_TRUNC, which may drop set-ID bits
+  if ((flags & O_TRUNC) != 0) ::fstat(fd.get(), &before);
   UniqueFd opened;
-  const int code = as_caller(daemon_, opener, [&] {
+  const auto open_file = [&] {
     opened = table_->open_with_relief([&] { return ::open(path.c_str(), kept); });
     return opened.get();
-  });
+  };
+  const int code = as_caller(daemon_, opener, open_file, CallerScope::groups_for(before.st_mode));
   if (code != 0) return fail_errno(code, host_path(node));
   if (type == S_IFREG) return std::make_unique<OpenFile>(std::move(opened));
   const bool is_root = &node == root_.get();
@@ -186,8 +189,6 @@ Result<TreeStore::Created> DirectoryTree::open_existing(const Borrowed& director
 // With O_TMPFILE its name is that of the directory.
 Result<UniqueFd> DirectoryTree::open_new(const Borrowed& directory, const NewFile& made,
                                          const TreeCaller& caller) {
-  const auto groups =
-      (made.mode & S_ISGID) != 0 ? CallerScope::Groups::all : CallerScope::Groups::none;
   const int flags = made.flags | O_CLOEXEC | O_NOCTTY;
   UniqueFd fd;
   const auto create_file = [&] {
@@ -197,7 +198,7 @@ Result<UniqueFd> DirectoryTree::open_new(const Borrowed& directory, const NewFil
         [&] { return ::openat(directory.get(), made.name.c_str(), flags, mode); });
     return fd.get();
   };
-  const int code = as_caller(daemon_, caller, create_file, groups);
+  const int code = as_caller(daemon_, caller, create_file, CallerScope::groups_for(made.mode));
   if (code != 0) return fail_errno(code, text::shown(made.name));
   return fd;
 }

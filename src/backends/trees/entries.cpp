@@ -22,12 +22,11 @@ Result<TreeEntry> DirectoryTree::make(const TreeNode& parent, const std::string&
                                       const std::function<long(int, mode_t)>& call) {
   TRY(check_name(name));
   const Borrowed directory = TRY(table_->borrow(parent));
-  const auto groups = (mode & S_ISGID) != 0 ? CallerScope::Groups::all : CallerScope::Groups::none;
   const auto masked_call = [&] {
     const UmaskScope umask(caller.umask);
     return call(directory.get(), umask.masked(mode));
   };
-  const int code = as_caller(daemon_, caller, masked_call, groups);
+  const int code = as_caller(daemon_, caller, masked_call, CallerScope::groups_for(mode));
   if (code != 0) return fail_errno(code, text::shown(name));
   return entry_at(directory, name);
 }

@@ -279,6 +279,33 @@ TEST_CASE("a writer who is not the owner takes set-ID bits away, and nothing els
   CHECK(shown(sides.tree.path("all/foreign")) == "100777 60009:60009");
 }
 
+TEST_CASE("a file that is cut keeps the set-ID bits that the disk keeps", "[trees]") {
+  if (!is_root()) return;
+  const Sides sides;
+  const std::vector<gid_t> groups = GENERATE(std::vector<gid_t>{}, std::vector<gid_t>{kTeam});
+  const Person person(60'001, 60'001, groups);
+  const std::string in_plain = sides.plain.path("all/cut");
+  const auto cut_anew = [&](mode_t mode, const auto& cut) {
+    for (const SharedDirectory* side : {&sides.tree, &sides.plain}) {
+      must(file::replace(side->path("all/cut"), "text"));
+      REQUIRE(::chown(side->path("all/cut").c_str(), 60'009, kTeam) == 0);
+      REQUIRE(::chmod(side->path("all/cut").c_str(), mode) == 0);
+    }
+    INFO(mode);
+    CHECK(code_of(cut(*sides.node("all/cut"))) ==
+          person.does(0, [&] { return ::open(in_plain.c_str(), O_WRONLY | O_TRUNC); }));
+    sides.equal("all/cut");
+  };
+  for (const mode_t mode : {02666u, 02676u, 02767u, 04666u, 06677u, 06666u}) {
+    cut_anew(mode, [&](const TreeNode& node) {
+      return sides.store->open(node, O_WRONLY | O_TRUNC, person.caller());
+    });
+    cut_anew(mode, [&](const TreeNode&) {
+      return sides.store->create(*sides.node("all"), "cut", O_WRONLY | O_TRUNC, 0, person.caller());
+    });
+  }
+}
+
 TEST_CASE("a handle truncates for a caller who may no longer write", "[trees]") {
   if (!is_root()) return;
   const Sides sides;
