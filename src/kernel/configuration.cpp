@@ -41,9 +41,9 @@ std::string name_in(std::string_view path) {
   return std::string(name);
 }
 
-std::int64_t change_time(const std::string& host) {
+std::optional<std::int64_t> change_time(const std::string& host) {
   struct stat attributes{};
-  if (::stat(host.c_str(), &attributes) != 0) return 0;
+  if (::stat(host.c_str(), &attributes) != 0) return std::nullopt;
   return nanoseconds_of(attributes.st_mtim);
 }
 

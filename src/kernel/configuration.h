@@ -72,7 +72,7 @@ struct SettingRow {
 
 struct Document {
   std::string text;
-  std::int64_t changed = 0;  // mtime of the file that it is kept in, wall clock, nanoseconds
+  std::optional<std::int64_t> changed{};  // mtime of the file that it is kept in, nanoseconds
 };
 
 // Threads: all. Reads come from memory; save() writes the file. Paths are relative to /etc.

@@ -259,12 +259,15 @@ def odd_times_come_back():
     odd = SITE / "odd"
     odd.mkdir()
     most = 2**63 - 1
-    times = {"half": (-500_000_000, -500_000_000), "old": (-(10**18) - 1, -(10**18) - 1),
+    times = {"half": (-500_000_000, -500_000_000), "old": (-(10**18) - 1, -(10**18) - 1), "0": (0, 0),
              "far": (10_413_792_000 * 10**9, most), "now": (1_500_000_000 * 10**9,) * 2}
     for name, (time, _) in times.items():
         (odd / name).write_text(name, encoding="utf-8")
         os.utime(odd / name, ns=(time, time))
     shutil.rmtree(odd)
+    for name, (_, time) in times.items():
+        kept = OURS / "trash/odd" / name
+        expect_eq(os.stat(kept).st_mtime_ns, time, f"the time of the trash's {name}")
     tell(OURS / "ctl", "restore odd\n")
     for name, (_, time) in times.items():
         expect_eq(read(odd / name), name)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,14 +19,15 @@ namespace agentfs::vfs {
 // which many may be known at once). Shared by the node of that version and its readers.
 class Content {
  public:
-  explicit Content(std::string text, std::int64_t changed = 0)
+  explicit Content(std::string text, std::optional<std::int64_t> changed = {})
       : text_(std::move(text)), size_(text_.size()), changed_(changed) {}
-  Content(UniqueFd file, std::uint64_t size, std::int64_t changed)
+  Content(UniqueFd file, std::uint64_t size, std::optional<std::int64_t> changed)
       : file_(std::move(file)), size_(size), changed_(changed) {}
 
   using Open = std::function<Result<UniqueFd>()>;
   // `identity` tells contents of one path apart.
-  Content(Open open, std::uint64_t size, std::int64_t changed, std::uint64_t identity)
+  Content(Open open, std::uint64_t size, std::optional<std::int64_t> changed,
+          std::uint64_t identity)
       : open_(std::move(open)), identity_(identity), size_(size), changed_(changed) {}
 
   std::uint64_t size() const { return size_; }
@@ -38,8 +40,9 @@ class Content {
   // Same bytes? Texts by value, files by size.
   bool same_as(const Content& other) const;
   std::uint64_t digest() const;  // equal for equal contents
-  // Since when the file holds it, wall clock in nanoseconds; 0: only those know who saw it change.
-  std::int64_t changed() const { return changed_; }
+  // Since when the file holds it, wall clock in nanoseconds; nothing: only those know who saw it
+  // change.
+  std::optional<std::int64_t> changed() const { return changed_; }
 
  private:
   std::string text_;
@@ -47,11 +50,11 @@ class Content {
   Open open_;
   std::uint64_t identity_ = 0;
   std::uint64_t size_ = 0;
-  std::int64_t changed_ = 0;
+  std::optional<std::int64_t> changed_;
 };
 using ContentRef = std::shared_ptr<const Content>;
 
-inline ContentRef text_content(std::string text, std::int64_t changed = 0) {
+inline ContentRef text_content(std::string text, std::optional<std::int64_t> changed = {}) {
   return std::make_shared<const Content>(std::move(text), changed);
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "base/hash.h"
+#include "base/nanoseconds.h"
 #include "base/permissions.h"
 #include "base/text.h"
 
@@ -57,7 +58,7 @@ struct stat make_stat(const Context& context, std::string_view path, mode_t mode
   attributes.st_uid = owner ? owner->uid : context.owner;
   attributes.st_gid = owner ? owner->gid : context.group;
   attributes.st_blksize = 4096;
-  attributes.st_mtim = {changed / 1'000'000'000, changed % 1'000'000'000};
+  attributes.st_mtim = time_of(changed);
   attributes.st_ctim = attributes.st_mtim;
   attributes.st_atim = attributes.st_mtim;
   return attributes;

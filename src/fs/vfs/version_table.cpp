@@ -26,13 +26,13 @@ VersionTable::Record& VersionTable::touch(std::uint64_t file) {
 
 bool VersionTable::Record::is_of(const Content& now, std::uint64_t now_digest,
                                  const Content* held) const {
-  return changed != 0 && digest == now_digest && size == now.size() &&
+  return changed && digest == now_digest && size == now.size() &&
          (held == nullptr || held->same_as(now));
 }
 
 // The disk's clock ticks slowly: a time that the content before had is none of the next one's.
 std::int64_t VersionTable::Record::time_of_next(const Content& next, std::int64_t wall) const {
-  return next.changed() > changed ? next.changed() : wall;
+  return next.changed() > changed ? *next.changed() : wall;
 }
 
 std::int64_t VersionTable::changed(const std::string& file, const ContentRef& content,
@@ -46,7 +46,7 @@ std::int64_t VersionTable::changed(const std::string& file, const ContentRef& co
     const std::int64_t changed = record.time_of_next(*content, wall);
     record = {record.file, digest, content->size(), changed, content, {}};
   }
-  return record.changed;
+  return *record.changed;
 }
 
 NodeRef VersionTable::version(const std::string& file, const ContentRef& content, std::int64_t wall,
@@ -63,7 +63,7 @@ NodeRef VersionTable::version(const std::string& file, const ContentRef& content
     nodes.share(*node);
     return node;
   }
-  const std::int64_t changed = same ? record.changed : record.time_of_next(*content, wall);
+  const std::int64_t changed = same ? *record.changed : record.time_of_next(*content, wall);
   node = nodes.make(changed);
   record = {record.file, digest, content->size(), changed, content, node};
   return node;
@@ -73,8 +73,8 @@ std::string VersionTable::times() const {
   std::string text;
   Lock lock(mutex_);
   for (const Record& r : order_) {
-    if (r.changed == 0) continue;
-    fmt::format_to(std::back_inserter(text), "{} {} {} {}\n", r.file, r.digest, r.size, r.changed);
+    if (!r.changed) continue;
+    fmt::format_to(std::back_inserter(text), "{} {} {} {}\n", r.file, r.digest, r.size, *r.changed);
   }
   return text;
 }

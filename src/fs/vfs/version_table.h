@@ -10,6 +10,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -63,7 +64,7 @@ class VersionTable {
     std::uint64_t file = 0;
     std::uint64_t digest = 0;
     std::uint64_t size = 0;
-    std::int64_t changed = 0;
+    std::optional<std::int64_t> changed{};  // nothing: a record that is new
     std::weak_ptr<const Content> content{};
     std::weak_ptr<Node> node{};
     // `held`: the record's own content, where it is still there.
