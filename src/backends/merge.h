@@ -146,8 +146,9 @@ class TreeMerger {
                        const Exchange& exchange = {}) const = 0;
 
   // Gives what took the place of a file of ours, and nobody has written to since, an mtime of now,
-  // so that what was built of the old one while the merge went on is older than it; the files that
-  // have it. For a merge whose success is stored: undo() would take such a file for somebody's.
+  // so that what was built of the old one while the merge went on is older than it, and the
+  // directories that ours had not those of theirs; the files and directories that have another. For
+  // a merge whose success is stored: undo() would take such a file for somebody's.
   virtual Result<std::vector<TreeNodeRef>> freshen(const TreeSide& ours, const std::string& record,
                                                    const Exchange& exchange = {}) const = 0;
 

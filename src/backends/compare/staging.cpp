@@ -184,7 +184,8 @@ Result<bool> Stager::is_parted(const MergeAction& action) {
 Status Stager::stage_write(const MergeAction& action) {
   MergeStep step{.kind = Step::put, .path = action.path, .name = next_name('n')};
   step.after = state_of(TRY(make_or_link(action, step.name)));
-  if (is_fresh(action)) their_times_.emplace(step.after.inode, action.theirs.modified);
+  if (is_fresh(action) && action.theirs.is_regular())
+    their_times_.emplace(step.after.inode, action.theirs.modified);
   if (action.ours_path == action.path) {
     step.kind = Step::swap;
     step.before = action.ours;
@@ -212,6 +213,8 @@ Status Stager::stage_directory(const MergeAction& action) {
   }
   TRY(dress(open, like, made));
   step.after = state_of({made.node, TRY(store().attributes(*made.node))});
+  const bool is_either_sides = action.theirs.exists() || action.ours.exists();
+  if (is_either_sides) step.after.modified = time_of_kept(action);
   then_mode(action, step.after);
   puts_.push_back(std::move(step));
   return ok();
@@ -263,8 +266,7 @@ Result<TreeEntry> Stager::make(const MergeAction& action, const std::string& nam
   const FileState now = TRY(theirs_.state(action.theirs_path));
   if (now != action.theirs) return moved(action.theirs_path, "theirs");
   TRY(dress(action, theirs, made));
-  const bool is_kept = action.theirs.is_regular() && !is_fresh(action);
-  if (is_kept) TRY(set_modified(store(), *made.node, time_of_kept(action)));
+  if (!is_fresh(action)) TRY(set_modified(store(), *made.node, time_of_kept(action)));
   return TreeEntry{made.node, TRY(store().attributes(*made.node))};
 }
 

@@ -11,13 +11,15 @@
 namespace agentfs::compare {
 
 bool is_fresh(const MergeAction& action) {
-  const bool takes_bytes = action.kind == MergeAction::Kind::write && action.theirs.is_regular();
   const bool is_replaced = !action.ours_path.empty() && action.ours_path == action.path;
-  return takes_bytes && (is_replaced || action.merged);
+  return action.kind == MergeAction::Kind::write && (is_replaced || action.merged);
 }
 
 std::int64_t time_of_kept(const MergeAction& action) {
-  return (action.kind == MergeAction::Kind::write ? action.theirs : action.ours).modified;
+  const bool is_theirs =
+      action.kind == MergeAction::Kind::write ||
+      (action.kind == MergeAction::Kind::make_directory && action.theirs.exists());
+  return (is_theirs ? action.theirs : action.ours).modified;
 }
 
 Status set_modified(TreeStore& store, const TreeNode& file, std::int64_t modified) {
@@ -39,6 +41,27 @@ Status stamp(TreeStore& store, const TreeNode& staging, std::vector<Fresh> all) 
   }
   return ok();
 }
+
+namespace {
+
+// What a directory was when it was staged, it is no more since something was put in it.
+Status date_directories(const TreeSide& ours, const MergeRecord& record,
+                        std::vector<TreeNodeRef>& dated) {
+  PathFinder finder(ours);
+  for (const MergeStep& step : record.steps) {
+    const bool is_made = step.kind == MergeStep::Kind::put && step.after.is_directory();
+    if (!is_made || step.whole) continue;
+    const auto found = TRY(finder.find(step.path));
+    if (!found) continue;
+    const FileState now = state_of(*found);
+    if (!is_untouched(now, step.after) || now.modified == step.after.modified) continue;
+    TRY(set_modified(*ours.store, *found->node, step.after.modified));
+    dated.push_back(found->node);
+  }
+  return ok();
+}
+
+}  // namespace
 
 // Who has written to one since has given it a time.
 Result<std::vector<TreeNodeRef>> freshen_steps(const TreeSide& ours, const MergeRecord& record,
@@ -63,6 +86,7 @@ Result<std::vector<TreeNodeRef>> freshen_steps(const TreeSide& ours, const Merge
     const auto found = TRY(finder.find(step.path));
     if (found) TRY(exchange ? exchange(*found->node, 0, freshen) : freshen());
   }
+  TRY(date_directories(ours, record, fresh));
   return fresh;
 }
 

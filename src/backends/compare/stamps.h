@@ -5,7 +5,8 @@
 // - A file that takes the place of one that ours had is `fresh`: its mtime is of the end of the
 //   merge, later than of all that ours had and than of what was built while the merge went on.
 //   Several have theirs in the order in which those of theirs were.
-// - What ours had not is as old as in theirs; what keeps ours' bytes as old as in ours.
+// - What ours had not is as old as in theirs; what keeps ours' bytes as old as in ours. Of a
+//   directory that is said once all is in it.
 #pragma once
 
 #include <vector>
@@ -16,7 +17,7 @@
 namespace agentfs::compare {
 
 bool is_fresh(const MergeAction& action);
-// Of a file that is not, when it is put in its place.
+// Of a file or directory that is not, when it is put in its place.
 std::int64_t time_of_kept(const MergeAction& action);
 Status set_modified(TreeStore& store, const TreeNode& file, std::int64_t modified);
 

@@ -16,11 +16,11 @@ class Stamped : public Merging {
   void set_time(const std::string& tree, const std::string& below, int second) const {
     const timespec time = time_of(kLongAgo + second * kNanoseconds);
     const timespec times[2] = {time, time};
-    REQUIRE(::utimensat(AT_FDCWD, path(tree, below).c_str(), times, 0) == 0);
+    REQUIRE(::utimensat(AT_FDCWD, path(tree, below).c_str(), times, AT_SYMLINK_NOFOLLOW) == 0);
   }
   std::int64_t time(const std::string& below) const {
     struct stat found{};
-    REQUIRE(::stat(path("ours", below).c_str(), &found) == 0);
+    REQUIRE(::lstat(path("ours", below).c_str(), &found) == 0);
     return nanoseconds_of(found.st_mtim);
   }
   static std::int64_t now() {
@@ -55,6 +55,30 @@ TEST_CASE("What a merge adds is as old as in theirs") {
   trees.check_merged();
   CHECK(trees.time("new") == kLongAgo + 50 * kNanoseconds);
   CHECK(trees.time("moved") == kLongAgo + 60 * kNanoseconds);
+}
+
+TEST_CASE("Links, FIFOs and directories that a merge adds are as old as in theirs") {
+  Stamped trees;
+  trees.sh("mkdir -p theirs/new/deep && echo new > theirs/new/deep/file && mkdir theirs/empty");
+  trees.sh("ln -s file theirs/new/link && mkfifo theirs/new/fifo && ln -sf d theirs/was-link");
+  trees.sh("ln -s b ours/was-link && ln -s b base/was-link && touch -hd@1 ours/was-link");
+  const std::vector<std::string> names = {"new/deep", "new/link", "new/fifo", "new", "empty"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    trees.set_time("theirs", names[i], 10 * static_cast<int>(i));
+  }
+  trees.set_time("theirs", "was-link", 90);
+  const std::int64_t began = Stamped::now();
+  const MergeSides sides = trees.sides();
+  const auto record =
+      must(trees.merger->stage(sides, must(trees.merger->plan(sides, {})), {.durable = false}));
+  must(trees.merger->apply(sides.ours, record));
+  CHECK(must(trees.merger->freshen(sides.ours, record)).size() == 3);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    INFO(names[i]);
+    CHECK(trees.time(names[i]) == kLongAgo + 10 * static_cast<int>(i) * kNanoseconds);
+  }
+  CHECK(trees.time("was-link") >= began);
+  must(trees.merger->finish(sides.ours, record, {}));
 }
 
 TEST_CASE("A file of several names that is written over is new under each of them") {
