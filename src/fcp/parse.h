@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -81,6 +82,10 @@ template <std::integral T>
 struct Parser<T> {
   static Result<T> parse(const Argument& a) {
     if (const auto value = text::number<T>(a.word)) return *value;
+    if (a.word.find_first_not_of("0123456789") == a.word.npos && !a.word.empty()) {
+      return fail(EINVAL, "{}: {} is too large; the largest is {}", a.syntax, text::shown(a.word),
+                  std::numeric_limits<T>::max());
+    }
     const bool follows_path = a.syntax.contains("PATH ") || a.usage.contains("PATH ");
     return fail(EINVAL, "{}: {} is no whole number, as 7 is{}", a.syntax, text::shown(a.word),
                 follows_path ? "; a path with blanks is one word in double quotes" : "");

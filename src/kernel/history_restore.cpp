@@ -154,7 +154,9 @@ std::string told_of(const Returns& returns, std::size_t left, const std::string&
                     bool with_directories) {
   if (left >= returns.size()) return "";
   std::string what = fmt::format("{} paths at and below {}", returns.size() - left, whole);
-  if (returns.size() == 1) what = fmt::format("{} from {:06}", whole, returns[0].whole->number);
+  if (returns.size() == 1) {
+    what = fmt::format("{} from {:06}", returns[0].version->path, returns[0].whole->number);
+  }
   return fmt::format("restored {}{}\n", what,
                      with_directories ? ", and the directories it was in" : "");
 }

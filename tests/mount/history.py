@@ -619,6 +619,8 @@ def mistakes_are_told():
                        ("restore r 999999", "ENOENT"), ("restore r x", "EINVAL"),
                        ("restore", "EINVAL"), ("drop nowhere", "ENOENT")):
         expect_errno(name, tell, OURS / "ctl", line + "\n")
+    expect_errno("EINVAL", tell, OURS / "ctl", "restore r 99999999999999999999\n")
+    expect_has(M.last_error(), "99999999999999999999 is too large; the largest is 18446744073709551615")
     expect_errno("EACCES", open, OURS / newest_path("r"), "r+")
     expect_errno("EPERM", os.unlink, OURS / "log")
 
