@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <map>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
 namespace agentfs {
 namespace {
-
-constexpr HistoryAmount kNoLimit{~0ULL, ~0ULL, ~0ULL};
 
 // What stays so far, and how much that is.
 struct Rest {
@@ -23,6 +22,57 @@ struct Rest {
     amount += HistoryAmount::of(*version);
   }
 };
+
+// Of one user's files.
+struct Past {
+  Rest plain;
+  Rest ignored;
+
+  HistoryAmount amount() const {
+    HistoryAmount both = plain.amount;
+    both += ignored.amount;
+    return both;
+  }
+};
+
+// As much for each that all together are no more than `most`: who has less has it all, and leaves
+// the rest to the others.
+std::uint64_t equal_share(std::vector<std::uint64_t> amounts, std::uint64_t most) {
+  std::ranges::sort(amounts);
+  for (std::size_t at = 0; at < amounts.size(); ++at) {
+    const std::uint64_t share = most / (amounts.size() - at);
+    if (amounts[at] > share) return share;
+    most -= amounts[at];
+  }
+  return ~0ULL;
+}
+
+// Has who holds most of what there is too much of, and so on, keep no more than an equal share,
+// until all fit.
+template <class AmountOf, class Keep>
+void share_out(std::map<uid_t, Past>& pasts, const HistoryAmount& most, const AmountOf& amount_of,
+               const Keep& keep) {
+  HistoryAmount all;
+  for (const auto& [uid, past] : pasts) all += std::invoke(amount_of, past);
+  const auto share_of = [&](std::uint64_t HistoryAmount::* part) {
+    std::vector<std::uint64_t> amounts;
+    for (const auto& [uid, past] : pasts) amounts.push_back(std::invoke(amount_of, past).*part);
+    return equal_share(std::move(amounts), most.*part);
+  };
+  const HistoryAmount share{share_of(&HistoryAmount::bytes), share_of(&HistoryAmount::files),
+                            share_of(&HistoryAmount::memory)};
+  const auto part = all.bytes > most.bytes   ? &HistoryAmount::bytes
+                    : all.files > most.files ? &HistoryAmount::files
+                                             : &HistoryAmount::memory;
+  std::multimap<std::uint64_t, Past*, std::greater<>> order;
+  for (auto& [uid, past] : pasts) order.emplace(std::invoke(amount_of, past).*part, &past);
+  for (const auto& [weight, one] : order) {
+    if (all.fits(most)) return;
+    all -= std::invoke(amount_of, *one);
+    keep(*one, share);
+    all += std::invoke(amount_of, *one);
+  }
+}
 
 HistoryAmount without(const HistoryAmount& most, const HistoryAmount& other) {
   const auto less = [](std::uint64_t all, std::uint64_t part) { return all - std::min(all, part); };
@@ -81,10 +131,9 @@ std::vector<std::size_t> take_crowded(const Rest& rest, std::vector<std::size_t>
 
 // Of what was changed again and again, whatever there is most of first, until what stays is no more
 // than may be.
-void thin(Rest& rest, const Retention& limits, const KnownOfVersions& known,
+void thin(Rest& rest, const HistoryAmount& most, std::int64_t now, const KnownOfVersions& known,
           std::vector<Outlived>& gone) {
   constexpr auto kParts = std::to_array<std::int64_t>({16, 8, 4, 2});
-  const HistoryAmount most = limits.most();
   if (rest.amount.fits(most)) return;
   const bool is_of_bytes = rest.amount.bytes > most.bytes;
   const auto weight = [&](std::size_t place) {
@@ -95,7 +144,7 @@ void thin(Rest& rest, const Retention& limits, const KnownOfVersions& known,
   while (!heap.empty() && !rest.amount.fits(most)) {
     std::ranges::pop_heap(heap, {}, &Repeated::weight);
     Repeated& its = heap.back();
-    for (const std::size_t place : take_crowded(rest, its.places, limits.now, kParts[its.steps])) {
+    for (const std::size_t place : take_crowded(rest, its.places, now, kParts[its.steps])) {
       if (rest.amount.fits(most)) break;
       its.weight -= weight(place);
       rest.amount -= HistoryAmount::of(*rest.versions[place]);
@@ -138,8 +187,7 @@ std::uint64_t share_of_files(const struct statvfs& disk, double share) {
 std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Retention& limits,
                                const KnownOfVersions& known) {
   std::vector<Outlived> gone;
-  Rest plain;
-  Rest ignored;
+  std::map<uid_t, Past> pasts;
   for (const FileVersionRef& version : all) {
     const std::int64_t time = known.by_now ? known.by_now(version->time) : version->time;
     if (time <= limits.before) {
@@ -147,19 +195,23 @@ std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Ret
     } else if (is_too_large(*version, limits.bytes)) {
       gone.push_back({version, "space"});
     } else if (!known.is_ignored(*version)) {
-      plain.add(version);
+      pasts[version->uid].plain.add(version);
     } else if (time <= limits.ignored_before || is_too_large(*version, limits.ignored_bytes)) {
       gone.push_back({version, "ignored"});
     } else {
-      ignored.add(version);
+      pasts[version->uid].ignored.add(version);
     }
   }
-  HistoryAmount most_ignored = kNoLimit;
-  most_ignored.bytes = limits.ignored_bytes;
-  shrink(ignored, most_ignored, "ignored", gone);
-  shrink(ignored, without(limits.most(), plain.amount), "space", gone);
-  thin(plain, limits, known, gone);
-  shrink(plain, limits.most(), "space", gone);
+  const HistoryAmount most_ignored{limits.ignored_bytes, ~0ULL, ~0ULL};
+  const auto ignored_of = [](const Past& its) { return its.ignored.amount; };
+  share_out(pasts, most_ignored, ignored_of, [&](Past& its, const HistoryAmount& share) {
+    shrink(its.ignored, share, "ignored", gone);
+  });
+  share_out(pasts, limits.most(), &Past::amount, [&](Past& its, const HistoryAmount& share) {
+    shrink(its.ignored, without(share, its.plain.amount), "space", gone);
+    thin(its.plain, share, limits.now, known, gone);
+    shrink(its.plain, share, "space", gone);
+  });
   return gone;
 }
 

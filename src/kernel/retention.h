@@ -50,7 +50,8 @@ struct Outlived {
 // those first that a file has many of, as a database that is written in place: of the versions of
 // the path that has most those that lie close to the next one for their age, and so on, but neither
 // its newest, nor what is in the trash, nor as what removed names come back. Then, oldest first,
-// the others.
+// the others. Where there are several users' files, whose holds most is asked first, and keeps an
+// equal share: what one changes again and again has nothing of another's go.
 std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Retention& limits,
                                const KnownOfVersions& known);
 

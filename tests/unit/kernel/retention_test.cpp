@@ -75,6 +75,37 @@ TEST_CASE("What is ignored has its own days and room, and is the first to go") {
   CHECK(gone(all, limits) == "1s 3s 5s 7s 2s ");
 }
 
+// Of `count` versions the first ones are of uid 1001's files, the others of 1002's.
+std::vector<FileVersionRef> of_two_users(std::uint64_t count, std::uint64_t of_first) {
+  auto all = some_versions(count);
+  for (std::uint64_t at = 0; at < count; ++at) {
+    FileVersion mine = *all[at];
+    mine.uid = at < of_first ? 1'001 : 1'002;
+    all[at] = std::make_shared<const FileVersion>(std::move(mine));
+  }
+  return all;
+}
+
+TEST_CASE("Who keeps more than an equal share loses what is beyond it, and nobody else anything") {
+  const Retention limits{.bytes = 60, .ignored_bytes = 1'000};
+  CHECK(gone(of_two_users(10, 2), limits) == "3s 5s 7s 9s ");
+  CHECK(gone(of_two_users(10, 8), limits) == "1s 3s 5s 7s ");
+  CHECK(gone(of_two_users(10, 5), limits) == "1s 3s 7s 9s ");
+  CHECK(gone(of_two_users(10, 2), {.bytes = 1'000, .ignored_bytes = 30}) == "3i 5i ");
+  CHECK(gone(of_two_users(10, 2), {.bytes = 1'000, .files = 3, .ignored_bytes = 1'000}) ==
+        "3s 5s 7s 9s 4s 6s 8s ");
+}
+
+TEST_CASE("Of two that keep too much one alone loses, where that does") {
+  auto all = of_two_users(2, 1);
+  for (auto& one : all) {
+    FileVersion large = *one;
+    large.held = 60;
+    one = std::make_shared<const FileVersion>(std::move(large));
+  }
+  CHECK(gone(all, {.bytes = 100, .ignored_bytes = 1'000}) == "1s ");
+}
+
 // Of a database that is written in place each second, of one text that was changed twice, and of
 // another that was removed long before.
 std::vector<FileVersionRef> beside_a_database(std::uint64_t seconds) {
