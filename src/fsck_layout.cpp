@@ -16,10 +16,6 @@
 namespace agentfs::fsck {
 namespace {
 
-// Beside those of every state.
-constexpr auto kOthers = std::to_array<std::string_view>(
-    {"conflicts", "drops", "fast", "imports", "merge-bases", "merge-conflicts", "merges", "past",
-     "past/new", "past/rights", "restores", "staged", "tree-orders", "unremoved"});
 // Of a forest, below its hidden room.
 constexpr auto kRooms = std::to_array<std::string_view>({"/lines", "/rights", "/trash", "/apart"});
 constexpr auto kFilesOfRooms = std::to_array<std::string_view>({"/marks", "/ids"});
@@ -61,7 +57,7 @@ std::vector<Place> places(const StateDirectory& state) {
   std::vector<Place> all;
   const auto add = [&](std::string name, mode_t type) { all.push_back({std::move(name), type}); };
   for (const std::string_view name : StateDirectory::directories()) add(std::string(name), S_IFDIR);
-  for (const std::string_view name : kOthers) add(std::string(name), S_IFDIR);
+  for (const std::string_view name : StateDirectory::others()) add(std::string(name), S_IFDIR);
   for (const std::string_view name : kFiles) add(std::string(name), S_IFREG);
   for (const ForestPaths& forest : forests(state)) {
     const std::string name(text::last_part(forest.trees));

@@ -27,6 +27,11 @@ constexpr auto kDirectories = std::to_array<std::string_view>(
      "trees/src", "trees/src/repos", kTemporary, "git", "etc", "etc/models", "etc/profiles",
      "etc/profiles/default", "etc/profiles/default/context.d", "etc/devices", "log", "mount"});
 
+// Made when they are needed.
+constexpr auto kOthers = std::to_array<std::string_view>(
+    {"conflicts", "drops", "fast", "imports", "merge-bases", "merge-conflicts", "merges", "past",
+     "past/new", "past/rights", "restores", "staged", "tree-orders", "unremoved"});
+
 // Of a tree's the mount shows the mode: who uses it, too, may enter. STATE itself keeps others out.
 Status make_directory(const std::string& path, std::string_view name) {
   if (::mkdir(path.c_str(), 0755) == 0) {
@@ -60,14 +65,14 @@ Result<UniqueFd> open_lock(const std::string& path, bool is_check) {
 constexpr std::string_view kFromDisk = "lost+found";  // a disk's own top directory has it
 
 bool is_ours(const std::string& name) {
-  constexpr auto kOurs = std::to_array<std::string_view>(
-      {"blobs",  "clock",       "conflicts",   "daemon.pid",      "etc",
-       "format", "format.copy", "git",         "journal",         "keys",
-       "lock",   "log",         "merge-bases", "merge-conflicts", "merges",
-       "mount",  "open-files",  "past",        "quarantine",      "restores",
-       "times",  "trees",       "trees.mount", "under-way"});
-  return name.starts_with("agentfs.sqlite") || name.starts_with("backup-") ||
-         std::ranges::find(kOurs, name) != kOurs.end();
+  constexpr auto kBeside = std::to_array<std::string_view>(
+      {"clock", "daemon.pid", "format", "format.copy", "lock", "open-files", "quarantine",
+       "temporaries", "times", "trees.mount", "under-way"});
+  const auto is_one_of = [&](const auto& all) {
+    return std::ranges::find(all, name) != std::ranges::end(all);
+  };
+  return name.starts_with("agentfs.sqlite") || name.starts_with("backup-") || is_one_of(kBeside) ||
+         is_one_of(kDirectories) || is_one_of(kOthers);
 }
 
 // A directory that holds other things is somebody else's.
@@ -127,6 +132,7 @@ std::string StateDirectory::standard() {
 }
 
 std::span<const std::string_view> StateDirectory::directories() { return kDirectories; }
+std::span<const std::string_view> StateDirectory::others() { return kOthers; }
 
 Status StateDirectory::make_directories() const {
   for (const std::string_view name : kDirectories) {

@@ -48,6 +48,7 @@ class StateDirectory {
 
   // Those that every state has, a parent before what is below it; and making what is missing.
   static std::span<const std::string_view> directories();
+  static std::span<const std::string_view> others();  // made when they are needed
   Status make_directories() const;
   // Which of these this one had not, though it was not new; of those below each other the first.
   const std::vector<std::string>& lacked() const { return lacked_; }

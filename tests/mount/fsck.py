@@ -1056,15 +1056,19 @@ def marks_of_an_import_that_are_gone():
 
 
 def a_state_without_its_format():
+    """Nor without the store, which the journal fills anew, is it somebody else's directory."""
     mount = forked_state("unformatted")
-    (mount.state / "imports").mkdir(exist_ok=True)
-    (mount.state / "format").unlink()
-    (mount.state / "format.copy").unlink()
-    mount.mount()
-    for name in "ab":
-        expect_eq(read(mount / f"workspaces/{name}/lib/f"), "text\n")
-    mount.umount()
-    mount.fsck()
+    for name in ("drops", "fast", "imports", "staged", "tree-orders", "unremoved"):
+        (mount.state / name).mkdir(exist_ok=True)
+    (mount.state / "temporaries").touch()
+    for patterns in (("format*",), ("format*", "agentfs.sqlite*")):
+        for file in (file for pattern in patterns for file in mount.state.glob(pattern)):
+            file.unlink()
+        mount.mount()
+        for name in "ab":
+            expect_eq(read(mount / f"workspaces/{name}/lib/f"), "text\n")
+        mount.umount()
+        mount.fsck()
 
 
 def a_fifo_in_the_place_of_a_file_is_told():
