@@ -30,8 +30,12 @@ Status remove(Kernel& kernel, const std::string& path) {
 
 }  // namespace
 
+// Begun anew, also where a full disk took the one before in part alone.
 Status Temporaries::note(const std::string& path) {
-  return file::write_all(fd_.get(), std::string_view(path.c_str(), path.size() + 1));
+  std::string note(1, '\0');
+  note += path;
+  note += '\0';
+  return file::write_all(fd_.get(), note);
 }
 
 Status Temporaries::begin(const std::string& path) {

@@ -57,6 +57,16 @@ TEST_CASE(
       [&](const History& history) { CHECK(history.trashed(path) == nullptr); });
 }
 
+TEST_CASE("What a full disk noted in part is none of the name that is noted next") {
+  TestKernel t;
+  const std::string site = t.state() + "/trees/workspaces/site";
+  std::ofstream(t.state() + "/temporaries") << "/workspaces/site/.agentfs-01234";
+  REQUIRE(t.kernel().temporaries().begin("/workspaces/site/.agentfs-0123456789ab"));
+  std::ofstream(site + "/.agentfs-0123456789ab") << "half of it";
+  REQUIRE(t.stop_and_start());
+  CHECK_FALSE(fs::exists(site + "/.agentfs-0123456789ab"));
+}
+
 // fsck took one that was killed before its first byte for an order of a merge, and /etc listed it.
 TEST_CASE("What a kill left of replacing a file of the state is gone with the next start") {
   TestKernel t;
