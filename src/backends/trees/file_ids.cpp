@@ -74,22 +74,24 @@ void FileIds::keep(const Row& row) {
 void FileIds::lend(ino_t inode, ino_t id, ino_t from) {
   const Lock lock(mutex_);
   const auto known = beside_.find(from);
-  const ino_t beside = from == id || known == beside_.end() ? 0 : known->second;
+  const ino_t beside = known == beside_.end() ? 0 : known->second;
   keep({inode, id});
   if (beside != 0) keep({inode | kBeside, beside});
 }
 
-void FileIds::show_as_itself(ino_t inode) {
+// Who is older keeps the number: the host's kernel, and programs, may know it by that.
+void FileIds::take_plain(ino_t inode) {
   const Lock lock(mutex_);
-  if (ids_.contains(inode)) keep({inode, 0});
-  const ino_t fresh = next_;  // for all of them, which are of one file
-  const auto [first, last] = holders_.equal_range(inode);
-  for (auto holder = first; holder != last; ++holder) {
-    if (!beside_.contains(holder->second)) keep({holder->second | kBeside, fresh});
-  }
+  forget(inode);
+  if (holders_.contains(inode)) keep({inode | kBeside, next_});
 }
 
-ino_t FileIds::number_beside(ino_t inode, ino_t id) const {
+// What it was before it was made anew.
+void FileIds::forget(ino_t inode) {
+  if (ids_.contains(inode) || beside_.contains(inode)) keep({inode, 0});
+}
+
+ino_t FileIds::shown(ino_t inode, ino_t id) const {
   const Lock lock(mutex_);
   const auto found = beside_.find(inode);
   return found == beside_.end() ? id : found->second;
@@ -97,8 +99,9 @@ ino_t FileIds::number_beside(ino_t inode, ino_t id) const {
 
 ino_t FileIds::number_for_new(ino_t inode) {
   const Lock lock(mutex_);
-  if (!ids_.contains(inode) && !holders_.contains(inode)) return 0;
-  const ino_t id = holders_.contains(inode) ? next_ : 0;
+  forget(inode);
+  if (!holders_.contains(inode)) return 0;
+  const ino_t id = next_;
   keep({inode, id});
   return id;
 }

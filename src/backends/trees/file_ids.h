@@ -20,15 +20,14 @@ class FileIds {
   explicit FileIds(UniqueFd file) : file_(std::move(file)) {}
 
   ino_t id_of(ino_t inode) const;
-  // `inode`, which was made of `from`, is shown as `id` from now on, or by what `from` is beside.
+  // `inode`, which was made of `from`, has the id `id` from now on, and is shown as `from` is.
   void lend(ino_t inode, ino_t id, ino_t from);
-  // For an inode that was just made: 0, or the number to show it by, since its own is in use.
+  // For an inode that was just made: 0, or the id for its mark, since its own number is in use.
   ino_t number_for_new(ino_t inode);
-  // The same where each inode is shown by its own number: who has had that till now is older, and
-  // shown by another beside it.
-  void show_as_itself(ino_t inode);
-  // By what an inode of that number is shown beside such inodes.
-  ino_t number_beside(ino_t inode, ino_t id) const;
+  // The same where inodes have no marks: one whose number is in use is shown by another beside it.
+  void take_plain(ino_t inode);
+  // By what an inode of that id is shown.
+  ino_t shown(ino_t inode, ino_t id) const;
 
  private:
   struct Row {
@@ -37,6 +36,7 @@ class FileIds {
   };
   static constexpr std::uint64_t kBeside = std::uint64_t{1} << 63U;  // in a row: beside its id
   Status read();
+  void forget(ino_t inode) REQUIRES(mutex_);
   void put(const Row& row) REQUIRES(mutex_);
   void keep(const Row& row) REQUIRES(mutex_);  // on the disk, too
 

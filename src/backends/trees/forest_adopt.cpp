@@ -55,7 +55,7 @@ Status ForestStore::inspect(int directory, const std::string& path,
 // As what made() does for one that was made here.
 void ForestStore::settle_newcomer(const ForestNode& parent, int root, const Newcomer& one) {
   if (parent.tree->epoch == 0) {
-    f_->ids().show_as_itself(one.inode);
+    f_->ids().take_plain(one.inode);
     return;
   }
   if (const ino_t id = f_->ids().number_for_new(one.inode); id != 0) {

@@ -25,7 +25,7 @@ Status ForestStore::check_new(const ForestNode& parent, const std::string& name)
 Status ForestStore::number_new(const ForestNode& parent, const TreeEntry& entry) {
   const ino_t inode = entry.attributes.st_ino;
   if (parent.tree->epoch == 0) {
-    f_->ids().show_as_itself(inode);
+    f_->ids().take_plain(inode);
     return ok();
   }
   if (const ino_t id = f_->ids().number_for_new(inode); id != 0) {

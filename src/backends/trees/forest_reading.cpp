@@ -12,6 +12,12 @@ namespace {
 // From a hollow directory to what it reads; each step leads to an older state.
 constexpr std::size_t kLongestWay = 10'000;
 
+// Of a tree whose files have no marks.
+NodeBook::Place unmarked(ForestDisk& disk, NodeBook::Place place) {
+  place.number = disk.shown_number(*place.tree, place.type, place.number, place.number);
+  return place;
+}
+
 // What its bytes take where it has no holes, in blocks of 512 bytes.
 blkcnt_t blocks_of_bytes(const struct stat& file) {
   const auto block = std::max<off_t>(file.st_blksize, 512);
@@ -227,7 +233,7 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   } else {
     place.disk = entry.node;
   }
-  if (place.tree->epoch == 0) return place;
+  if (place.tree->epoch == 0) return unmarked(*this, std::move(place));
   if (!directory && !parent.solid()) {
     // What a hollow directory reads does not change while anybody holds the store's lock.
     const Borrowed above = TRY(table().borrow(*content.directory));
@@ -250,7 +256,7 @@ Result<NodeBook::Place> ForestDisk::place_nameless(const ForestNode& directory,
   place.type = entry.attributes.st_mode & S_IFMT;
   place.number = entry.attributes.st_ino;
   place.epoch = place.tree->epoch;
-  if (place.epoch == 0) return place;
+  if (place.epoch == 0) return unmarked(*this, std::move(place));
   const Borrowed fd = TRY(table().borrow(*entry.node));
   know_mark(place, marks_.file(Spot::of(fd.get())));
   return place;
@@ -262,10 +268,8 @@ void ForestDisk::know_mark(NodeBook::Place& place, const FileMark& mark) {
   place.number = shown_number(*place.tree, place.type, id, place.number);
 }
 
-// Where that is the disk's, an inode of another tree may have it by now.
 ino_t ForestDisk::shown_number(const Tree& tree, mode_t type, ino_t id, ino_t inode) {
-  const ino_t number = tree.number_of(type, id);
-  return number == id && id != inode ? ids().number_beside(inode, id) : number;
+  return tree.number_of(type, ids().shown(inode, id));
 }
 
 Status ForestDisk::check_readable(const ForestNode& parent, const std::string& name) const {
@@ -344,8 +348,8 @@ Result<struct stat> ForestDisk::shown(ForestNode& node, struct stat attributes) 
   const FileMark mark = is_marked ? TRY(mark_of(node)) : FileMark();
   attributes.st_blocks -= std::min(mark.blocks, attributes.st_blocks);
   if (node.disk) show_lent(*node.disk, attributes);
-  if (!is_marked) return attributes;
   attributes.st_ino = node.inode();
+  if (!is_marked) return attributes;
   if (mark.changed) attributes.st_ctim = *mark.changed;
   if (mark.changed && !node.is_directory()) attributes.st_nlink = mark.names;
   const bool is_over = node.tree->refusal == ESTALE && !node.is_directory();

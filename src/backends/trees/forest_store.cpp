@@ -344,7 +344,12 @@ Status ForestStore::read_directory(const TreeFile& directory, off_t offset,
     const bool top =
         ::fstat(directory.descriptor(), &its) == 0 && its.st_ino == f_->top_node->inode();
     return f_->disk().read_directory(directory, offset, [&](const DirectoryEntry& entry) {
-      return (top && entry.name.starts_with(kHiddenTree)) || each(entry);
+      if (top && entry.name.starts_with(kHiddenTree)) return true;
+      const ino_t number = f_->ids().shown(entry.inode, entry.inode);
+      if (number == entry.inode) return each(entry);
+      DirectoryEntry seen = entry;
+      seen.inode = number;
+      return each(seen);
     });
   }
   ForestDirectory::State state;
