@@ -48,6 +48,22 @@ def overwrite(path, data):
         file.write(data)
 
 
+def no_number_of_the_disk_is_shown_for_two_trees():
+    """What a tree gives up another gets, and both are of one device. A double has 53 bits."""
+    (SPACES / "numbered").mkdir()
+    bits = {}
+    for tree in ("workspaces/numbered", "tmp", "home/" + os.listdir(M / "home")[0]):
+        (M / tree / "f").touch()
+        number, own = ((top / tree / "f").stat().st_ino for top in (M, M.state / "trees"))
+        expect(number < 2**53, f"{tree}: {number}")
+        bits[tree] = number ^ own
+        (listed,) = (entry.inode() for entry in os.scandir(M / tree) if entry.name == "f")
+        expect_eq(listed, number, f"the listing of {tree}")
+        os.unlink(M / tree / "f")
+    expect_eq(bits.pop("workspaces/numbered"), 0)
+    expect_eq(sorted(bits.values()), [1 << 50, 3 << 50])
+
+
 def restart(hard):
     """Ends the daemon, and waits for one that serves the same state."""
     if not hard:
@@ -1105,7 +1121,7 @@ def a_discard_of_a_name_that_changes_takes_no_other_workspace():
         expect("trunk\n" in texts, f"round {number}: what is left: {texts}")
 
 
-main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
+main(mount_it, no_number_of_the_disk_is_shown_for_two_trees, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      what_was_written_before_a_rollback_is_told_at_its_path, a_rollback_is_told_where_it_happened,
      handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept,
      rollbacks_at_once_keep_what_was_written_through_mappings,

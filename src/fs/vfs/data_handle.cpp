@@ -390,11 +390,11 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
 }
 
 Status DataHandle::read_directory(Request&, off_t offset, const EmitItem& each) {
-  return node_->tree().store().read_directory(
-      *file_, offset, [&](const TreeStore::DirectoryEntry& entry) {
-        if (node_->hides(entry.name)) return true;
-        return each({entry.name, entry.inode, entry.type, entry.next_offset});
-      });
+  return node_->tree().store().read_directory(*file_, offset, [&](const auto& entry) {
+    if (node_->hides(entry.name)) return true;
+    const ino_t number = node_->tree().number(entry.inode);
+    return each({entry.name, number, entry.type, entry.next_offset});
+  });
 }
 
 }  // namespace agentfs::vfs

@@ -176,6 +176,7 @@ ChangeOrder::Naming DataNode::naming(const std::string& name, bool whole) const 
 struct stat DataNode::shown(struct stat attributes) const {
   const auto hidden = static_cast<nlink_t>(std::max(hidden_links_.load(), 0));
   attributes.st_nlink -= std::min(attributes.st_nlink, hidden);
+  attributes.st_ino = tree_->number(attributes.st_ino);
   return attributes;
 }
 

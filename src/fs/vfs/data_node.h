@@ -18,6 +18,7 @@ class UnderWay;
 
 struct DataParts {
   std::string path{};         // of the mount: "/workspaces"
+  std::uint64_t numbers = 0;  // bits in which its inode numbers differ from those of other trees
   PastStore* past = nullptr;  // keeps what the tree loses; null: nothing is kept
   std::shared_ptr<BypassedFiles> bypassed{};
   std::shared_ptr<UnderWay> under_way{};

@@ -55,6 +55,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
       : services_(services),
         store_(store),
         path_(std::move(parts.path)),
+        numbers_(parts.numbers),
         keeper_(services, store, parts.past),
         bypassed_(std::move(parts.bypassed)),
         under_way_(parts.under_way != nullptr ? std::move(parts.under_way)
@@ -109,6 +110,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   const HistoryTable& history() const { return history_; }
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"
+  ino_t number(ino_t inode) const { return inode ^ numbers_; }           // as it is shown
 
   // What is known below a directory that has got this name is to be looked up again, soon. Set
   // before the first request.
@@ -157,6 +159,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   Services& services_;
   TreeStore& store_;
   std::string path_;
+  const std::uint64_t numbers_;
   PastKeeper keeper_;
   HistoryTable history_;
   LookAgain look_again_;

@@ -120,11 +120,17 @@ FileSystem::FileSystem(FileSystemParts parts) {
   const auto quotas = std::make_shared<QuotaTable>(*parts.services);
   const auto bypassed = std::make_shared<BypassedFiles>(std::move(parts.open_files));
   const auto under_way = std::make_shared<UnderWay>(parts.under_way);
+  // What the disk takes back of one tree it gives to another, while the first may show a file by
+  // the number still. The last, the workspaces, have the disk's own numbers. All fit into a double,
+  // which is what programs of JavaScript compare.
+  constexpr unsigned kTreeBits = 50;
+  std::uint64_t others = parts.trees.size();
   for (const auto& [path, store] : parts.trees) {
     const DirectoryType* const history = history_of(*parts.root, path);
     PastStore* const past = history != nullptr ? parts.past : nullptr;
     context->data_roots[path] = make_data_root(*parts.services, *store,
                                                {.path = path,
+                                                .numbers = --others << kTreeBits,
                                                 .past = past,
                                                 .bypassed = bypassed,
                                                 .under_way = under_way,
