@@ -252,6 +252,9 @@ def a_mapping_is_refused_when_it_is_written_back():
         expect_errno("EDQUOT", mapping.flush)
     expect(usage("mapped")["bytes"] <= usage("mapped")["bytes_limit"], "more than the limit")
     expect_exact("mapped")
+    on_disk = (M.state / "trees/workspaces/mapped/m").read_bytes()
+    expect(b"\0" in on_disk, "nothing was refused")
+    wait_until(10, lambda: (top / "m").read_bytes() == on_disk, "what was refused is not shown")
 
 
 def a_rename_is_paid_for_where_it_arrives():

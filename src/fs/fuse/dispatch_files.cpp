@@ -95,9 +95,13 @@ void do_write(fuse_req_t request, fuse_ino_t id, const char* bytes, std::size_t 
       [&](const Completion<std::size_t>& done) {
         (*handle)->write(scope.asked, offset, {bytes, size}, done);
       },
-      [kept = *handle](fuse_req_t held, const Result<std::size_t>& count) {
-        if (!count) return reply_error(held, count.error());
-        ::fuse_reply_write(held, *count);
+      [kept = *handle, id, is_written_back = info->writepage != 0](
+          fuse_req_t held, const Result<std::size_t>& count) {
+        if (count) return void(::fuse_reply_write(held, *count));
+        const Context& context = context_of(held);
+        reply_error(held, count.error());
+        // What was stored in a mapping and is not on the disk is nobody's to read.
+        if (is_written_back) forget_cached(context, id);
       });
   if (scope.asked.is_elsewhere()) scope.forget_cached(id);
 }

@@ -13,6 +13,13 @@
 
 namespace agentfs::fuse {
 
+// Once the request has been answered: the host's kernel asks for all of the file again.
+inline void forget_cached(const Context& context, fuse_ino_t id) {
+  context.services.notices().post([channel = context.channel, id] {
+    if (const auto to = channel->invalidator()) to->inode(id);
+  });
+}
+
 struct Scope {
   Scope(fuse_req_t held, std::string_view operation, int open_flags = 0, bool drops_set_id = false)
       : Scope(held, operation, {.open_flags = open_flags, .drops_set_id = drops_set_id}) {}
@@ -38,12 +45,7 @@ struct Scope {
     if (auto found = context.channel->handle(info->fh)) return found;
     return fail(EBADF, "handle {}: not open", info->fh);
   }
-  // Once the request has been answered: the host's kernel asks for all of the file again.
-  void forget_cached(fuse_ino_t id) const {
-    context.services.notices().post([channel = context.channel, id] {
-      if (const auto to = channel->invalidator()) to->inode(id);
-    });
-  }
+  void forget_cached(fuse_ino_t id) const { fuse::forget_cached(context, id); }
   uid_t uid() const { return ::fuse_req_ctx(request)->uid; }
   vfs::Opener opener() const { return {uid(), asked.process()}; }
   // For `errors` of who asks: why, where the errno alone does not tell.
