@@ -19,12 +19,20 @@ NameRights::NameRights(const Kernel& kernel, const Caller& caller, TreeStore& st
   caller_.groups = std::move(user.groups);
 }
 
-bool NameRights::has(const std::string& directory, int mask) {
-  const auto [at, is_new] = known_.try_emplace({directory, mask}, true);
-  if (!is_new) return at->second;
+Result<bool> NameRights::has(const std::string& directory, int mask) {
+  const auto known = known_.find({directory, mask});
+  if (known != known_.end()) return known->second;
+  return known_[{directory, mask}] = TRY(find(directory, mask));
+}
+
+Result<bool> NameRights::find(const std::string& directory, int mask) const {
   const auto entry = find_in_tree(store_, root_, directory);
-  at->second = !entry || store_.access(*entry->node, mask, caller_).has_value();
-  return at->second;
+  if (!entry && is_absent(entry.error())) return true;
+  if (!entry) return std::unexpected(entry.error());
+  if (entry->attributes.st_uid == uid_) return true;
+  const Status may = store_.access(*entry->node, mask, caller_);
+  if (!may && may.error().code != EACCES) return std::unexpected(may.error());
+  return may.has_value();
 }
 
 // Each directory on the way to the name is to be searched, and the last one written.
@@ -34,7 +42,7 @@ Status NameRights::check(const std::string& path, int mask) {
   std::string directory;
   for (std::size_t end = 0;; end = last.find('/', end + 1)) {
     directory = last.substr(0, end);
-    if (!has(directory, directory == last ? mask : X_OK)) break;
+    if (!TRY(has(directory, directory == last ? mask : X_OK))) break;
     if (directory == last) return ok();
   }
   return fail(EACCES,

@@ -118,6 +118,22 @@ std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest,
   return {};
 }
 
+// What differs is made or removed where the caller could do so by hand: EACCES.
+Status may_name(Kernel& kernel, const Caller& caller, const std::string& root, SnapshotId from) {
+  if (kernel.is_ruler(kernel.user_of(caller))) return ok();
+  Forest& forest = *TRY(kernel.forks().forest_of(root));
+  const auto state = TRY(forest.snapshot_root(from));
+  const auto now = TRY(forest.lookup(*forest.root(), paths::name_of(root)));
+  NameRights rights(kernel, caller, forest, now.node);
+  Status may = ok();
+  TRY(forest.compare(*state, *now.node, [&](const Difference& difference) {
+    const bool stays = difference.before && difference.after;
+    may = stays ? rights.may_reach(difference.path) : rights.may_change(difference.path);
+    return may.has_value();
+  }));
+  return may;
+}
+
 // What git removes after it has packed it would go from a tree that has no such pack.
 Status check_not_packed(Forest& forest, const std::string& root) {
   const TreeNodeRef top = TRY(forest.tree(paths::name_of(root))).node;
@@ -162,19 +178,13 @@ Status Forks::check_own(const Caller& caller, const std::string& root, SnapshotI
   const auto state = TRY(forest.snapshot_root(from));
   const auto now = TRY(forest.lookup(*forest.root(), paths::name_of(root)));
   std::string found;
-  NameRights rights(kernel_, caller, forest, now.node);
-  Status may = ok();
   TRY(forest.compare(*state, *now.node, [&](const Difference& difference) {
-    may = difference.before && difference.after ? rights.may_reach(difference.path)
-                                                : rights.may_change(difference.path);
-    if (!may) return false;
     for (const TreeNodeRef& node : {difference.before, difference.after}) {
       if (!node || !found.empty()) continue;
       found = anothers_in(kernel_, caller, forest, node, difference.path);
     }
     return found.empty();
   }));
-  TRY(std::move(may));
   if (found.empty()) {
     found = TRY(anothers_attributes_in(kernel_, caller, forest, state, now.node));
   }
@@ -214,6 +224,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   const MergePause pause(kernel_.conflicts(), root);
   const SnapshotInfo target = TRY(find(root, name));
   TRY(check_owner_then(caller, root, target));
+  TRY(may_name(kernel_, caller, root, target.id));
   TRY(check_own(caller, root, target.id, "changed by this rollback"));
   TRY(check_not_packed(forest, root));
   const std::string undo = free_label(checkpoints(root), descendants(root));

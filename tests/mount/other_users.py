@@ -350,6 +350,29 @@ def nothing_is_named_in_a_directory_that_another_has_closed():
     expect_eq(os.listdir(space / "p"), ["a"])
 
 
+def a_directory_of_ones_own_that_is_read_only_is_as_one_has_it():
+    """What its owner may open by chmod is merged, discarded and rolled back."""
+    space, _ = open_space("read-only")
+    own = f"cd {space} && "
+    as_other(own + "mkdir a d && echo 1 > a/f && echo 1 > d/f && chmod 555 a d && echo 'fork read-only-1' > .agentfs/ctl",
+             code=0)
+    as_other("cd workspaces/read-only-1 && mv a b && echo more >> b/f", code=0)
+    as_other(own + "echo 'merge read-only-1' > .agentfs/ctl && echo 'discard read-only-1' > .agentfs/ctl", code=0)
+    expect_eq([read(space / "b/f"), (space / "a").exists()], ["1\nmore\n", False], "renamed")
+    for change in ("chmod 755 d && echo > d/h && chmod 555 d", "chmod 755 d && rm d/f"):
+        as_other(own + "echo 'fork read-only-2' > .agentfs/ctl", code=0)
+        as_other(f"cd workspaces/read-only-2 && {change}", code=0)
+        as_other(own + "echo 'discard read-only-2' > .agentfs/ctl", code=0)
+        expect(not (MOUNT / "workspaces/read-only-2").exists(), change)
+    as_other(own + "echo 'checkpoint c0' > .agentfs/ctl && chmod 755 d && echo 2 > d/g && "
+             "echo 'rollback c0' > .agentfs/ctl && test ! -e d/g", code=0)
+    as_other(own + "echo 'rollback undo-1' > .agentfs/ctl", code=0)
+    expect_eq(read(space / "d/g"), "2\n", "what had been undone")
+    as_other(own + "echo 'fork read-only-3' > .agentfs/ctl", code=0)
+    as_other("cd workspaces/read-only-3 && chmod 755 b && echo > b/new", code=0)
+    as_other(own + "echo 'merge read-only-3' > .agentfs/ctl && test -e b/new", code=0)
+
+
 def neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another():
     space = MOUNT / "workspaces/given"
     space.mkdir()
@@ -691,6 +714,7 @@ main(setup, a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused, nobo
      what_was_refused_shows_nobody_what_has_its_place_by_now,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are,
      a_rollback_gives_no_right_back_that_another_has_taken_away, nothing_is_named_in_a_directory_that_another_has_closed,
+     a_directory_of_ones_own_that_is_read_only_is_as_one_has_it,
      neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another, what_one_has_by_a_further_group_comes_back, what_has_a_group_of_others_comes_back_without_it,
      a_link_tells_nobody_what_lies_behind_it, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
