@@ -17,7 +17,8 @@ namespace agentfs::fsck {
 namespace {
 
 // Of a forest, below its hidden room.
-constexpr auto kRooms = std::to_array<std::string_view>({"/lines", "/rights", "/trash", "/apart"});
+constexpr auto kRooms =
+    std::to_array<std::string_view>({"/lines", "/rights", "/trash", "/apart", "/staged"});
 constexpr auto kFilesOfRooms = std::to_array<std::string_view>({"/marks", "/ids"});
 constexpr std::string_view kLinkOfRooms = "/here";
 // The lock, which a start makes, and the store's, which the journal fills anew.

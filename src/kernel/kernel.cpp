@@ -53,6 +53,13 @@ Sequence events_from(const LogStore& log) {
   return {};
 }
 
+// What a kill left there. What stays of it is in the way of nobody.
+void remove_staged(const std::string& state) {
+  std::error_code ignored;
+  std::filesystem::remove_all(state + "/staged", ignored);
+  std::filesystem::remove_all(state + "/trees/.home/staged", ignored);
+}
+
 ProcessId subject_of(const Record& record) {
   if (const std::int64_t pid = record.data["pid"].number(); pid > 0) {
     return {static_cast<std::uint64_t>(pid)};
@@ -173,8 +180,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   TRY(kernel->imports().settle());
   TRY(kernel->history().settle());
   state.temporaries.settle(*kernel);
-  std::error_code ignored;  // what of it is left is in the way of nobody
-  std::filesystem::remove_all(given.state + "/staged", ignored);
+  remove_staged(given.state);
   TRY(kernel->refused_writes().settle());
   state.schedule_history();
   state.schedule_collecting();

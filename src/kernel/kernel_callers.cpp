@@ -6,10 +6,8 @@
 
 #include <cstdio>
 
-#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/permissions.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
 #include "base/users.h"
@@ -54,23 +52,18 @@ void fill_groups(ExecUser& user) {
   if (known) user.groups = login_groups(*known, user.gid);
 }
 
-// It comes to its name as its user's. What a kill leaves of it the next start removes.
-Status put_home(const std::string& state, const std::string& home, uid_t uid, gid_t gid) {
-  const std::string staged = state + "/staged";
+// It comes to its name as its user's, from a place on the disk of the homes, which may be one of
+// their own. What a kill leaves of it the next start removes.
+Status put_home(const std::string& staged, const std::string& home, uid_t uid, gid_t gid) {
   TRY(file::make_directories(staged, 0700));
   const std::string made = fmt::format("{}/{}", staged, temporary_name());
   if (::mkdir(made.c_str(), 0700) != 0) return fail_errno(home);
-  const auto give = [&](const std::string& directory) {
-    return ::geteuid() != 0 || ::chown(directory.c_str(), uid, gid) == 0;
-  };
-  const bool is_put = give(made) && ::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, home.c_str(),
-                                                RENAME_NOREPLACE) == 0;
+  const bool is_given = ::geteuid() != 0 || ::chown(made.c_str(), uid, gid) == 0;
+  const bool is_put = is_given && ::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, home.c_str(),
+                                              RENAME_NOREPLACE) == 0;
   const int code = is_put ? 0 : errno;
   if (!is_put) (void)::rmdir(made.c_str());
-  if (is_put || code == EEXIST) return ok();
-  if (code != EXDEV) return fail_errno(code, home);
-  TRY(file::make_directories(home, 0700));  // where the trees have a disk of their own
-  return give(home) ? ok() : fail_errno(home);
+  return is_put || code == EEXIST ? ok() : fail_errno(code, home);
 }
 
 }  // namespace
@@ -152,19 +145,15 @@ void Kernel::tell_home(const std::string& user) {
 }
 
 Status Kernel::make_home(uid_t uid, gid_t gid) {
-  const std::string homes = parts().state + "/trees/home";
-  const std::string home = fmt::format("{}/{}", homes, user_name(uid));
+  const std::string trees = parts().state + "/trees";
+  const std::string home = fmt::format("{}/home/{}", trees, user_name(uid));
   if (struct stat there{}; ::lstat(home.c_str(), &there) == 0) {
     if (there.st_uid == uid || ::geteuid() != 0) return ok();
-    // As daemons before this one have left it when they were killed between its making and this.
-    const bool is_half_made = there.st_uid == 0 && S_ISDIR(there.st_mode) &&
-                              (there.st_mode & kPermissions) == 0700 && entries_in(home).empty();
-    if (is_half_made && ::lchown(home.c_str(), uid, gid) == 0) return ok();
     return fail(EEXIST, "/home/{}: belongs to uid {}; another name of that one's would make room",
                 user_name(uid), there.st_uid);
   }
-  TRY(file::make_directories(homes));
-  TRY(put_home(parts().state, home, uid, gid));
+  TRY(file::make_directories(trees + "/home"));
+  TRY(put_home(trees + "/.home/staged", home, uid, gid));
   tell_home(user_name(uid));
   return ok();
 }

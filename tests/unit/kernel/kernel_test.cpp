@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: MIT
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <filesystem>
+
+#include "base/file.h"
 #include "catch.h"
 #include "kernel/kinds.h"
 #include "kernel/metrics.h"
+#include "support/temporary.h"
 #include "support/test_kernel.h"
 
 namespace agentfs {
@@ -13,6 +19,7 @@ using Catch::Matchers::has;
 using test::about;
 using test::Answer;
 using test::eventually;
+using test::TemporaryDirectory;
 using test::TestKernel;
 
 TEST_CASE("a restart finds everything, and marks what was in flight") {
@@ -180,14 +187,45 @@ TEST_CASE("a home that was not made when its user came first is made by the next
   const std::string home = t.state() + "/trees/home/" + t.kernel().user_name(user);
   REQUIRE(t.person(user).process);
   REQUIRE(::rmdir(home.c_str()) == 0);
-  const bool is_half_made = GENERATE(true, false);
-  if (is_half_made) REQUIRE(::mkdir(home.c_str(), 0700) == 0);  // and not given away
   REQUIRE(t.stop_and_start());
   REQUIRE(t.person(user).process);
   struct stat its{};
   REQUIRE(::stat(home.c_str(), &its) == 0);
   CHECK((its.st_mode & 07777U) == 0700);
   CHECK((::geteuid() != 0 || its.st_uid == user));
+}
+
+TEST_CASE("a home that root has closed stays root's") {
+  if (::geteuid() != 0) return;
+  TestKernel t;
+  const std::string home = t.state() + "/trees/home/" + t.kernel().user_name(7);
+  REQUIRE(t.person(7).process);
+  REQUIRE(::chown(home.c_str(), 0, 0) == 0);
+  REQUIRE(t.stop_and_start());
+  REQUIRE(t.person(7).process);
+  struct stat its{};
+  REQUIRE(::stat(home.c_str(), &its) == 0);
+  CHECK(its.st_uid == 0);
+  CHECK(its.st_mode == (S_IFDIR | 0700U));
+  const Status made = t.kernel().make_home(7, 7);
+  REQUIRE_FALSE(made);
+  CHECK_THAT(made.error().message, has("belongs to uid 0"));
+}
+
+TEST_CASE("a home comes to its name whole, also where the trees have a disk of their own") {
+  TestKernel t;
+  // What the state has beside them is on another one.
+  const TemporaryDirectory disk("/dev/shm");
+  std::filesystem::create_directory_symlink(disk.path(), t.state() + "/staged");
+  const UniqueFd watch(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  const std::string homes = t.state() + "/trees/home";
+  REQUIRE(::inotify_add_watch(watch.get(), homes.c_str(), IN_CREATE | IN_MOVED_TO) >= 0);
+  REQUIRE(t.person(::geteuid() + 7).process);
+  alignas(inotify_event) char seen[4096];
+  REQUIRE(::read(watch.get(), seen, sizeof seen) > 0);
+  const auto* const first = reinterpret_cast<const inotify_event*>(seen);
+  CHECK((first->mask & IN_MOVED_TO) != 0);
+  CHECK(std::filesystem::is_empty(t.state() + "/trees/.home/staged"));
 }
 
 TEST_CASE("metrics are Prometheus text") {
