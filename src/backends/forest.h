@@ -117,7 +117,7 @@ class Forest : public TreeStore {
   virtual Status drop(SnapshotId state) = 0;
   // Removes what nothing depends on; how many directories it freed. For a thread that may wait.
   virtual Result<std::size_t> collect() = 0;
-  // Whether there may be something: not yet collected, or something was given up since.
+  // Whether there may be something that no collect() has tried: what was given up since the last.
   virtual bool is_loose() const = 0;
 
   virtual Result<TreeNodeRef> snapshot_root(SnapshotId state) = 0;

@@ -175,7 +175,8 @@ void Kernel::State::schedule_history(unsigned second) {
   });
 }
 
-// Also what was given up before the start; what failed is tried again with the history.
+// Also what was given up before the start; what failed is tried again with the history, once a
+// minute.
 void Kernel::State::schedule_collecting() {
   if (parts.forests.empty() || parts.pool == nullptr) return;
   constexpr std::chrono::seconds kInterval(2);

@@ -182,7 +182,7 @@ namespace {
 constexpr unsigned kDeepest = 100;
 
 // `top` is the directory that all of it lies in; -1: this is it. What lies deeper than
-// descriptors and the stack are to go is moved up there.
+// descriptors and the stack are to go is moved up there. What cannot be removed keeps nothing else.
 Status remove_at(int directory, const std::string& name, int top, unsigned depth) {
   if (::unlinkat(directory, name.c_str(), 0) == 0 || errno == ENOENT) return ok();
   const int refused = errno;
@@ -197,13 +197,16 @@ Status remove_at(int directory, const std::string& name, int top, unsigned depth
     return fail_errno(text::shown(name));
   }
   auto entries = TRY(list_directory(below.get()));
+  Status all = ok();
   while (!entries.empty()) {
     for (const HostEntry& entry : entries) {
-      TRY(remove_at(below.get(), entry.name, top < 0 ? below.get() : top, depth + 1));
+      Status removed = remove_at(below.get(), entry.name, top < 0 ? below.get() : top, depth + 1);
+      if (!removed && all) all = std::move(removed);
     }
-    if (top >= 0) break;
+    if (top >= 0 || !all) break;
     entries = TRY(list_directory(below.get()));
   }
+  TRY(std::move(all));
   if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return ok();
   return fail_errno(text::shown(name));
 }

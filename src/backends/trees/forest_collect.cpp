@@ -12,7 +12,6 @@
 #include "backends/trees/disk_files.h"
 #include "backends/trees/forest_store.h"
 #include "base/directory.h"
-#include "base/hold.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -178,40 +177,42 @@ Status ForestStore::forget_sources() {
   return ok();
 }
 
-// What is to go is moved aside under the lock, and removed without it.
+// What is to go is moved aside under the lock, and removed without it. What fails keeps its own
+// room alone.
 Result<std::size_t> ForestStore::collect() {
   std::size_t freed = 0;
   loose_ = false;
-  bool is_ended = false;
-  const Hold otherwise = hold_until([&] {
-    if (!is_ended) loose_ = true;  // the next one goes on
-  });
-  TRY(forget_sources());
+  Status all = forget_sources();
+  const auto note = [&all](Status step) {
+    if (!step && all) all = std::move(step);
+  };
   {
     const std::unique_lock alone(mutex_);
-    is_ended = !f_->unreadable.empty();  // nobody knows what these depend on
-    if (is_ended) return 0;
+    if (!f_->unreadable.empty()) return 0;  // nobody knows what these depend on
     ForestDisk::Wanted wanted = f_->wanted();
     for (auto line = f_->lines.begin(); line != f_->lines.end();) {
       const auto& states = wanted[line->first];
       if (f_->live.contains(line->first) || !states.empty()) {
-        freed += TRY(discard(*line->second, states));
+        const auto discarded = discard(*line->second, states);
+        if (discarded) freed += *discarded;
+        if (!discarded) note(std::unexpected(discarded.error()));
         ++line;
         continue;
       }
-      TRY(to_trash(f_->hidden(), fmt::format("{}", line->first)));
-      line = f_->lines.erase(line);
-      ++freed;
+      Status moved = to_trash(f_->hidden(), fmt::format("{}", line->first));
+      line = moved ? f_->lines.erase(line) : std::next(line);
+      if (moved) ++freed;
+      note(std::move(moved));
     }
     std::erase_if(views_, [](const auto& view) { return view.second.expired(); });
     f_->collected();
   }
   for (const HostEntry& entry : TRY(list_directory(trash_.get()))) {
-    if (entry.name != kSpareDirectory) TRY(remove_whole(trash_.get(), entry.name));
+    if (entry.name != kSpareDirectory) note(remove_whole(trash_.get(), entry.name));
   }
   reserve_.fill();
   if (reserve_.exists()) keep_spare_directory(trash_.get());
-  is_ended = true;
+  TRY(std::move(all));
   return freed;
 }
 
