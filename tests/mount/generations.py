@@ -236,7 +236,7 @@ def conditions():
     expect(not path.exists(), "what was refused was made")
     (SITE / "new").write_text("new\n")
     for publish in (lambda: os.link(SITE / "new", path), lambda: renameat2(SITE / "new", path, NOREPLACE),
-                    lambda: os.symlink("new", path), lambda: os.mkfifo(path)):
+                    lambda: os.symlink("new", path), lambda: os.mkfifo(path), lambda: os.mkdir(path)):
         path.write_text("6\n")
         os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
         expect_errno("EEXIST", publish)
@@ -245,7 +245,7 @@ def conditions():
         expect_has(M.last_error(), "cond: was removed since it had generation")
         expect(not path.exists(), "what was refused was made")
         publish()
-        path.unlink()
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 # Opens a file, and writes each line that it is given over the beginning of it, synced or not.

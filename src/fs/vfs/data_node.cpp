@@ -287,8 +287,10 @@ Result<Found> DataNode::make_directory(Request& request, const std::string& name
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, kDirectoryRoom));
   Undertaking making(*tree_, TRY(request.writer()), naming(name, true), {.operation = "mkdir"});
+  DataGuard guard(request, *tree_, region_of(region_, name));
+  TRY(guard.create(*this, name));
   return made(request, tree_->store().make_directory(*file_, name, mode, request.tree()), name,
-              {making, charge});
+              {making, charge, &guard});
 }
 
 Result<Found> DataNode::make_link(Request& request, const std::string& name,
