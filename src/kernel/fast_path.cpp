@@ -27,13 +27,13 @@ namespace {
 
 constexpr int kAttempts = 20;  // at a fold that others come in the way of
 
-// The overlay's root has the attributes of its upper directory.
 // The names that the host's kernel keeps of files with several are links of them, too.
 bool has_index(const OverlayLeft& left) {
   std::error_code error;
   return !std::filesystem::is_empty(left.work + "/index", error) && !error;
 }
 
+// The overlay's root has the attributes of its upper directory.
 Status make_upper(const std::string& upper, const std::string& lower) {
   TRY(file::make_directories(upper, 0700));
   const UniqueFd from(::open(lower.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));

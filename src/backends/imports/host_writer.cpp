@@ -212,13 +212,16 @@ Status HostWriter::stage_one(Item& item) {
 Status HostWriter::told(Status status) const {
   if (status) return status;
   const int code = status.error().code;
-  std::string_view what_would_do;
-  if (code == ENOSPC) what_would_do = ", and with room on that disk it would do";
-  if (code == EDQUOT) what_would_do = ", and with a greater quota on that disk it would do";
-  if (code == EROFS) what_would_do = ", and with that disk mounted writable it would do";
-  if (what_would_do.empty() && code != EIO) return status;
+  // What is noted of it lies in the state, which may be on another disk.
+  const bool is_noted = status.error().message.starts_with(records_.directory());
+  const std::string_view disk = is_noted ? "the state's disk" : "that disk";
+  std::string would_do;
+  if (code == ENOSPC) would_do = fmt::format(", and with room on {} it would do", disk);
+  if (code == EDQUOT) would_do = fmt::format(", and with a greater quota on {} it would do", disk);
+  if (code == EROFS) would_do = fmt::format(", and with {} mounted writable it would do", disk);
+  if (would_do.empty() && code != EIO) return status;
   return fail(code, "{}; nothing was written to {}{}", status.error().message,
-              text::shown(host_.path()), what_would_do);
+              text::shown(host_.path()), would_do);
 }
 
 Status HostWriter::stage() { return told(stage_all()); }

@@ -97,6 +97,33 @@ TEST_CASE(
   CHECK((::geteuid() != 0 || attributes.st_uid == 1000));
 }
 
+TEST_CASE("A state without room for what a write is about to do is what the sentence names") {
+  Imported it;
+  const std::string noted = fmt::format("{}/imports/{}/writing", it.directory.path(), it.id);
+  // What is to be renamed to it; before anything is staged, or after that.
+  const auto fill_disk = [&] { fs::create_symlink("/dev/full", noted + ".agentfs-new"); };
+  const bool is_staged = GENERATE(false, true);
+  HostChange change = it.file("a", "ours\n");
+  if (is_staged) {
+    change.content = [&, content = change.content] {
+      fill_disk();
+      return content();
+    };
+  } else {
+    fill_disk();
+  }
+  const auto written = it.store->write(it.id, {change});
+  REQUIRE_FALSE(written);
+  CHECK(written.error().code == ENOSPC);
+  CHECK(written.error().message ==
+        fmt::format("{}: No space left on device; nothing was written to {}, and with room on the "
+                    "state's disk it would do",
+                    noted, it.host));
+  CHECK(text_of(it.host + "/a") == "the text of a\n");
+  CHECK(it.names().size() == 6);
+  must(it.store->write(it.id, {it.file("a", "ours\n")}));
+}
+
 TEST_CASE("An attribute that there is no room for is no change that was made") {
   Imported it;
   const std::string path = it.host + "/a";
