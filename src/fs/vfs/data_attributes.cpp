@@ -180,7 +180,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   if (truncates && handle == nullptr) note_closed(this);
   setting.row().details = before_and_after(resizing.before, *now, wanted.which);
   if (!kept.row.is_null()) setting.row().details.emplace_back("kept", kept.row);
-  if (!is_as_it_was(before, *now, wanted.which)) TRY(setting.tell());
+  if (!is_as_it_was(before, *now, wanted.which)) TRY(setting.tell_done());
   guard.done();
   return Attributes{shown(*now), validity(*now).attributes};
 }
@@ -282,7 +282,7 @@ Status DataNode::set_xattr(Request& request, const std::string& name, std::strin
     const Changing changing = TRY(begin_change(false));
     TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
   }
-  return setting.tell();
+  return setting.tell_done();
 }
 
 Status DataNode::remove_xattr(Request& request, const std::string& name) {
@@ -297,7 +297,7 @@ Status DataNode::remove_xattr(Request& request, const std::string& name) {
     const Changing changing = TRY(begin_change(false));
     TRY(tree_->store().remove_xattr(*file_, name, request.tree()));
   }
-  return removal.tell();
+  return removal.tell_done();
 }
 
 }  // namespace agentfs::vfs

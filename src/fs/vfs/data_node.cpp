@@ -356,7 +356,7 @@ Status DataNode::unlink(Request& request, const std::string& name) {
                                            : tree_->store().unlink(*file_, name, request.tree())));
   forget_claims(*tree_, removal.row().path);
   departure.tell();
-  const Status told = removal.tell();
+  const Status told = removal.tell_done();
   guard.done();
   return told;
 }
@@ -374,7 +374,7 @@ Status DataNode::remove_directory(Request& request, const std::string& name) {
   TRY(departure.after(tree_->store().remove_directory(*file_, name, request.tree())));
   if (name == kHistoryName) HistoryNode::replace(*this);
   departure.tell();
-  return removal.tell();
+  return removal.tell_done();
 }
 
 }  // namespace agentfs::vfs

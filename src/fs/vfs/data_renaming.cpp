@@ -128,7 +128,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
   follow_region(name, *target, new_name);
   guard.follow({moving.row().path, moving.row().other, is_directory, is_exchange});
-  TRY(moving.tell());
+  TRY(moving.tell_done());
   guard.done();
   if (whiteout == 0) return ok();
   moving.row() = {.operation = "mknod", .path = moving.row().path, .other = {}};

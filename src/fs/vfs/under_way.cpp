@@ -191,4 +191,15 @@ void Undertaking::note_kept(const json::Value& kept) { tree_.under_way().note_ke
 
 Status Undertaking::tell() const { return tree_.services().record_change(author_, row_); }
 
+Status Undertaking::tell_done() const {
+  Status told = tell();
+  if (told || told.error().code != ENOSPC) return told;
+  const Error why{EIO,
+                  fmt::format("{}: the change ({}) was made, but the journal could not be told "
+                              "of it: {}",
+                              row_.path, row_.operation, told.error().message)};
+  tree_.services().note_error(author_, row_.path, why);
+  return std::unexpected(why);
+}
+
 }  // namespace agentfs::vfs

@@ -68,6 +68,9 @@ class Undertaking {
   TreeChange& row() { return row_; }
   void note_kept(const json::Value& kept);  // before the change takes it away
   Status tell() const;                      // it has been made
+  // The same of what is not taken back where its row is refused. Never ENOSPC, which would say that
+  // it has not happened (with_room.h); the sentence, which is noted, has the journal's own.
+  Status tell_done() const;
 
  private:
   DataTree& tree_;
