@@ -195,6 +195,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   Forest& forest = *TRY(forest_of(root));
   const MergePause pause(kernel_.conflicts(), root);
   TRY(check_new(root, name));  // somebody else may have been first
+  if (!checkpoint) TRY(kernel_.merges().end_before(root));
   SnapshotId state;
   if (checkpoint) {
     const auto found = find(root, *checkpoint);
@@ -247,6 +248,7 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   const MergePause pause(kernel_.conflicts(), root);
   TRY(check_new(root, name));  // somebody else may have been first
   TRY(check_no_fork());
+  TRY(kernel_.merges().end_before(root));
   const std::optional<Sequence> reached = kernel_.checkpoint_reaches(root);
   TRY(kernel_.imports().keep_base(root, name));
   TreeChange row{.operation = "checkpoint", .path = root};

@@ -258,6 +258,7 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
   TRY(turn.check());
   const Import import = TRY(get(caller, root));
   TRY(end_half_done(import));
+  TRY(kernel_.merges().end_half_done(root));  // of a fork
   TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
   TRY(check_not_emptied(import));
   const Hold held = TRY(kernel_.paths().begin_snapshot(root));

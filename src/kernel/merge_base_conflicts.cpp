@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What rollbacks do to conflicts that merges have left, and what is kept of these for that.
+// What rollbacks do to conflicts that merges have left, and what is kept of these for that; and to
+// what a fork has in common with what it is of.
 #include <algorithm>
 #include <optional>
 
@@ -104,6 +105,22 @@ bool MergeBases::has_later(const std::string& root, std::uint32_t into, Snapshot
     return found == tree.snapshots.end() ? std::int64_t{0} : found->time;
   };
   return time_of((*last)->tree == state.tree ? *theirs : *ours, **last) >= time_of(*theirs, state);
+}
+
+SnapshotId MergeBases::common_state(const std::string& root, SnapshotId forked_at) const {
+  const auto tree = kernel_.forks().info_of(root);
+  const auto lineage =
+      tree ? Lineage::read(Lineage::file(directory(root), tree->number)) : Lineage();
+  const bool is_rescue = tree && lineage && lineage->was_left(forked_at.sequence);
+  if (!is_rescue || lineage->has_state(forked_at.sequence)) return forked_at;
+  std::optional<SnapshotId> last;
+  for (const SnapshotInfo& one : tree->snapshots) {
+    const std::uint64_t state = one.id.sequence;
+    const bool is_common = one.id < forked_at && lineage->has_state(state) &&
+                           lineage->has_state(state, forked_at.sequence);
+    if (is_common) last = std::max(last, std::optional(one.id));
+  }
+  return last.value_or(forked_at);
 }
 
 Status MergeBases::settle_conflicts() {

@@ -191,15 +191,35 @@ bool MergeBases::drop(const std::string& from, SnapshotId state) {
   return dropped.has_value();
 }
 
-Status MergeBases::set(const std::string& root, const std::string& from, SnapshotId state) {
+Result<BaseRecord> MergeBases::record_of(const std::string& root, const std::string& from,
+                                         const Merge& merge) const {
   const TreeInfo into = TRY(get_info(kernel_, root));
   const TreeInfo other = TRY(get_info(kernel_, from));
-  const std::string place = directory(root);
-  TRY(file::make_directories(place, 0700));
-  BaseRecord record{.into = into.number, .from = other.number, .state = state.sequence};
-  record.newest = newest_state(into);
-  TRY(file::replace(fmt::format("{}/{}", place, record.name()), record.text()));
-  return forget_unneeded(place, *TRY(kernel_.forks().forest_of(root)), into.number, other.number);
+  BaseRecord record{.into = into.number, .from = other.number, .state = merge.state.sequence};
+  record.newest = merge.newest.value_or(newest_state(into));
+  record.path = fmt::format("{}/{}", directory(root), record.name());
+  return record;
+}
+
+Result<PreparedFile> MergeBases::prepare(const std::string& root, const std::string& from,
+                                         const Merge& merge) const {
+  const BaseRecord record = TRY(record_of(root, from, merge));
+  TRY(file::make_directories(directory(root), 0700));
+  return PreparedFile::begin(record.path, record.text().size());
+}
+
+Status MergeBases::set(const std::string& root, const std::string& from, const Merge& merge,
+                       PreparedFile prepared) {
+  const BaseRecord record = TRY(record_of(root, from, merge));
+  TRY(prepared.replace(record.text(), true));
+  Forest& forest = *TRY(kernel_.forks().forest_of(root));
+  const Status forgotten = forget_unneeded(directory(root), forest, record.into, record.from);
+  if (!forgotten) log::warning("merge: {}: kept for nothing: {}", root, forgotten.error().message);
+  return ok();
+}
+
+Status MergeBases::set(const std::string& root, const std::string& from, SnapshotId state) {
+  return set(root, from, {state}, TRY(prepare(root, from, {state})));
 }
 
 bool MergeBases::drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,
@@ -265,22 +285,6 @@ Result<std::optional<SnapshotId>> MergeBases::find(const std::string& root,
   const BaseRecord* const last = last_that_holds(records, ours, theirs);
   if (last == nullptr) return std::nullopt;
   return SnapshotId{last->from, last->state};
-}
-
-SnapshotId MergeBases::common_state(const std::string& root, SnapshotId forked_at) const {
-  const auto tree = kernel_.forks().info_of(root);
-  const auto lineage =
-      tree ? Lineage::read(Lineage::file(directory(root), tree->number)) : Lineage();
-  const bool is_rescue = tree && lineage && lineage->was_left(forked_at.sequence);
-  if (!is_rescue || lineage->has_state(forked_at.sequence)) return forked_at;
-  std::optional<SnapshotId> last;
-  for (const SnapshotInfo& one : tree->snapshots) {
-    const std::uint64_t state = one.id.sequence;
-    const bool is_common = one.id < forked_at && lineage->has_state(state) &&
-                           lineage->has_state(state, forked_at.sequence);
-    if (is_common) last = std::max(last, std::optional(one.id));
-  }
-  return last.value_or(forked_at);
 }
 
 Result<std::vector<std::string>> MergeBases::forget_with(const std::string& root,

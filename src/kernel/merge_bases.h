@@ -15,6 +15,7 @@
 namespace agentfs {
 
 class Kernel;
+class PreparedFile;
 struct BaseRecord;
 struct MergeConflicts;
 namespace json {
@@ -46,6 +47,16 @@ class MergeBases {
   // After a merge, while no other into the root is under way: states that nothing leads to go.
   Status settle(const std::string& root, const std::string& from);
   Status set(const std::string& root, const std::string& from, SnapshotId state);
+  // The same in two steps, so that a full disk does not keep a merge that is made from being
+  // recorded. `newest`: the newest state of the root before the merge; nothing: as of now.
+  struct Merge {
+    SnapshotId state{};
+    std::optional<std::uint64_t> newest{};
+  };
+  Result<PreparedFile> prepare(const std::string& root, const std::string& from,
+                               const Merge& merge) const;
+  Status set(const std::string& root, const std::string& from, const Merge& merge,
+             PreparedFile prepared);
   // Of the last merge, whichever way; null: there was none since they parted. EBADMSG, with a
   // sentence, where what was recorded of it is damaged or gone.
   Result<std::optional<SnapshotId>> find(const std::string& root, const std::string& from) const;
@@ -83,6 +94,8 @@ class MergeBases {
   Status forget_records_of_gone();
   Status for_each_order(const std::function<Status(const Order&)>& act);
   std::string directory(std::string_view root) const;
+  Result<BaseRecord> record_of(const std::string& root, const std::string& from,
+                               const Merge& merge) const;
   std::string unsettled_file(const std::string& root, const TreeInfo& into,
                              const TreeInfo& from) const;
   bool drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,

@@ -72,6 +72,12 @@ Status Merges::check_own(const Caller& caller, const TreeSide& ours, const Merge
 }
 
 Result<Hold> Merges::hold(const std::string& root) const {
+  if (is_half_done(root) && !kernel_.conflicts().is_busy(root)) {
+    return fail(EBUSY,
+                "{}: the last merge into it is half done, which the next merge or a checkpoint of "
+                "it ends; then it can be renamed",
+                root);
+  }
   if (is_half_done(root) || !kernel_.conflicts().try_to_begin(root)) {
     return fail(EBUSY,
                 "{}: a merge, a fork or the like is under way; when it has ended it can be "

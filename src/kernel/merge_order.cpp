@@ -18,6 +18,8 @@ std::string Merges::Order::text() const {
   json::set_bytes(value, "from", from);
   value.set("done", done).set("record", text::hex(record));
   value.set("state", value_of(state)).set("actions", actions).set("head", head.value);
+  if (into != 0) value.set("into", into);
+  if (newest) value.set("newest", *newest);
   if (!shown.empty()) value.set("shown", text::hex(shown));
   by.write(value);
   return json::dump(value);
@@ -32,7 +34,11 @@ Result<Merges::Order> Merges::Order::parse(std::string_view text) {
               .from = json::bytes_of(value, "from"),
               .done = value["done"].truth(),
               .record = bytes_in("record")};
+  order.into = static_cast<std::uint32_t>(value["into"].number());
   order.state = snapshot_of(value["state"]);
+  if (const json::Value& newest = value["newest"]; !newest.is_null()) {
+    order.newest = static_cast<std::uint64_t>(newest.number());
+  }
   order.head.value = static_cast<std::uint64_t>(value["head"].number());
   order.is_left = true;
   order.shown = bytes_in("shown");

@@ -309,6 +309,7 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
                 text::shown(side));
   }
   const MergePause pause(kernel_.conflicts(), root);
+  TRY(end_before(root));
   const auto numbers = TRY(numbers_of(kernel_, root, which));
   std::vector<std::uint64_t> ended;  // and not stored yet
   std::size_t count = 0;

@@ -56,15 +56,34 @@ Status Merges::end_half_done(const std::string& root) {
   if (!kernel_.conflicts().begin(root)) {
     return fail(EBUSY, "{}: another merge into it is under way; again, when it has ended", root);
   }
-  Status ended = settle_one(file_of(root));
+  Status ended = end_before(root);
   kernel_.conflicts().end(root);
-  kernel_.paths().recount(root, false);
   return ended;
+}
+
+Status Merges::end_before(const std::string& root) {
+  if (!is_half_done(root)) return ok();
+  const Status ended = settle_one(file_of(root));
+  kernel_.paths().recount(root, false);
+  if (ended) return ok();
+  return fail(EBUSY,
+              "{}: the last merge into it is half done, and cannot be ended now ({}); when that is "
+              "mended, the same again would do",
+              root, ended.error().message);
+}
+
+// Its tree was discarded since; another one may have the name.
+bool Merges::is_of_gone(const Order& order, Forest& forest) const {
+  const auto tree = forest.tree(paths::name_of(order.root));
+  if (!tree) return tree.error().code == ENOENT;
+  const auto info = kernel_.forks().info_of(order.root);
+  return order.into != 0 && (!info || info->number != order.into);
 }
 
 Status Merges::settle_one(const std::string& file) {
   Order order = TRY(Order::parse(TRY(file::read(file))));
   Forest& forest = *TRY(kernel_.forks().forest_of(order.root));
+  if (is_of_gone(order, forest)) return file::remove(file);
   const TreeSide ours = TRY(live_side(forest, order.root));
   // One that could not be put back when it failed has writers, who have their files again.
   if (!order.done) TRY(put_back(ours, order));

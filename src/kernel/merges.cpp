@@ -13,6 +13,7 @@
 #include "kernel/history_keeper.h"
 #include "kernel/imports.h"
 #include "kernel/kernel.h"
+#include "kernel/merge_base_records.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merge_order.h"
 #include "kernel/merge_rows.h"
@@ -45,6 +46,19 @@ Result<Hold> hold_room(Kernel& kernel, const std::string& root, const MergePlan&
   TRY(check_disk_room(kernel.parts().state, changes * kRoomOfName, changes * kFilesOfName));
   if (kernel.quotas().empty()) return Hold();
   return kernel.paths().hold_room(root, growth_of(plan, sides));
+}
+
+std::unexpected<Error> left_half_done(const std::string& root, const std::string& from,
+                                      bool is_made, const Error& why) {
+  const std::string theirs = is_rebase(from) ? "the imported directory" : text::shown(from);
+  return fail(
+      why.code,
+      "{}: {} ({}); the next merge, checkpoint, fork or rollback of it {} first, and so "
+      "does a start",
+      root,
+      is_made ? fmt::format("has what {} has, but the merge could not be ended", theirs)
+              : fmt::format("the merge of {} failed half way, and could not be taken back", theirs),
+      why.message, is_made ? "ends it" : "takes it back");
 }
 
 }  // namespace
@@ -107,6 +121,8 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
 Result<std::string> Merges::merge_in_turn(const Caller& caller, const std::string& root,
                                           const std::string& name, bool partial) {
   const std::string other = Forks::sibling(root, name);
+  TRY(end_before(root));
+  TRY(end_before(other));
   TRY(check_resolved(other, root));
   const SnapshotId parted = TRY(parted_at(root, name));
   const SnapshotId base = TRY(MergeBases(kernel_).find(root, other)).value_or(parted);
@@ -140,7 +156,6 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
                                         bool partial) {
   const std::string& root = order.root;
   const std::string& other = order.from;
-  if (is_half_done(root)) TRY(settle_one(file_of(root)));
   const MergeConflictsRef before = conflicts(root);
   // From the same fork, too: what the last merge took passes for ours, renames of theirs among it.
   if (before != nullptr) TRY(check_resolved(root, *before));
@@ -192,9 +207,11 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
   const std::string file = file_of(order.root);
   const MergeConflictsRef shown = conflicts(order.root);
   if (shown != nullptr) order.shown = stored(*shown);
-  if (Status stored = file::replace(file, order.text()); !stored) {
+  Status is_ready = make_ready(order);
+  if (is_ready) is_ready = file::replace(file, order.text());
+  if (!is_ready) {
     TRY(merger.discard(ours));
-    return stored;
+    return is_ready;
   }
   Status applied = set_conflicts(order.root, order.left);
   if (applied) applied = merger.apply(ours, order.record, exchange_in(order.root));
@@ -203,15 +220,40 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
   if (!applied) {
     order.done = false;
     // Where the disk does not let it be put back, it stays aside, and with it the order.
-    TRY(put_back(ours, order));
-    TRY(set_conflicts(order.root, shown));
+    Status back = put_back(ours, order);
+    if (back) back = set_conflicts(order.root, shown);
+    if (!back) return left_half_done(order.root, order.from, false, back.error());
   }
   Status finished = finish(caller, ours, order);
   kernel_.paths().recount(order.root, false);
-  if (applied) return finished;
+  if (applied && !finished) {
+    return left_half_done(order.root, order.from, true, finished.error());
+  }
+  if (applied) return ok();
   if (order.note.empty()) return applied;
   return fail(applied.error().code, "{}; all else is as it was, but {}", applied.error().message,
               order.note);
+}
+
+// What the end of the merge needs of the disk is there before anything is changed.
+Status Merges::make_ready(Order& order) {
+  if (const auto into = kernel_.forks().info_of(order.root)) {
+    order.into = into->number;
+    order.newest = newest_state(*into);
+  }
+  if (order.state.tree == 0) return ok();
+  order.base_file.emplace(
+      TRY(MergeBases(kernel_).prepare(order.root, order.from, {order.state, order.newest})));
+  return ok();
+}
+
+Status Merges::set_base(Order& order) {
+  MergeBases bases(kernel_);
+  const MergeBases::Merge merge{order.state, order.newest};
+  if (!order.base_file) order.base_file.emplace(TRY(bases.prepare(order.root, order.from, merge)));
+  Status set = bases.set(order.root, order.from, merge, *std::move(order.base_file));
+  order.base_file.reset();
+  return set;
 }
 
 // Who looked meanwhile has seen names that are gone again, or none where there is one again. What
@@ -241,9 +283,7 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) 
   // Of what has been discarded since there is no next merge.
   const bool is_there = kernel_.forks().info_of(order.from).has_value();
   if (order.done && is_there) TRY(kernel_.imports().merged(order.from));
-  if (order.done && is_there && order.state.tree != 0) {
-    TRY(MergeBases(kernel_).set(order.root, order.from, order.state));
-  }
+  if (order.done && is_there && order.state.tree != 0) TRY(set_base(order));
   if (order.done) TRY(tell(caller, order));
   RemovedFiles removed;
   Status cleared = kernel_.parts().merger->finish(

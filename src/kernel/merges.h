@@ -98,9 +98,11 @@ class Merges {
   // others have to do with the whole tree: who holds up the host's kernel cannot wait for them.
   Result<Hold> hold(const std::string& root) const;
   // Whether a merge into the root is under way, or was cut short and is to be ended; ending it as
-  // settle() does.
+  // settle() does. end_before() is for who has the root's turn, before he does something with all
+  // of it: EBUSY where it cannot be ended now.
   bool is_half_done(const std::string& root) const;
   Status end_half_done(const std::string& root);
+  Status end_before(const std::string& root);
   // Is this a stored order, and of a merge into which root? EBADMSG for what is none.
   static Result<std::string> root_of_order(std::string_view text);
   // How many conflicts are stored in this? EBADMSG for what is not whole.
@@ -166,6 +168,9 @@ class Merges {
               const IsEnded& is_ended);
   Status put_back(const TreeSide& ours, Order& order);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
+  Status make_ready(Order& order);
+  Status set_base(Order& order);
+  bool is_of_gone(const Order& order, Forest& forest) const;
   Status tell(const Caller& caller, const Order& order);
   void show(const TreeSide& ours, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, Order& order);

@@ -222,6 +222,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   const MergePause of_import(kernel_.conflicts(), import_key(root));
   kernel_.imports().end_half_done(root);
   const MergePause pause(kernel_.conflicts(), root);
+  TRY(kernel_.merges().end_before(root));
   const SnapshotInfo target = TRY(find(root, name));
   TRY(check_owner_then(caller, root, target));
   TRY(may_name(kernel_, caller, root, target.id));

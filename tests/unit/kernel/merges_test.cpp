@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "catch.h"
 #include "kernel/forks.h"
 #include "kernel/tree_path.h"
@@ -47,6 +48,27 @@ class Merging {
     Forest& forest = *must(kernel.kernel().forks().forest_of(root));
     const TreeNodeRef top = entry(root, "").node;
     must(forest.rename(*top, name, *top, new_name, 0, {}));
+  }
+
+  // The journal refuses so many rows from now on.
+  void refuse_rows(std::size_t times) {
+    kernel.log_faults->fail_call(LogCall::append, ENOSPC, 1, times);
+  }
+  // All of it is there, and none of its rows is.
+  void merge_untold(const std::string& into, const std::string& name) {
+    refuse_rows(1000);
+    CHECK(merge(into, name).error().code == ENOSPC);
+    refuse_rows(0);
+    CHECK(kernel.kernel().merges().is_half_done(into));
+  }
+  std::size_t rows(std::string_view kind) const {
+    std::size_t count = 0;
+    for (const std::string& line : kernel.lines()) count += line.contains(kind);
+    return count;
+  }
+  bool has_staging(const std::string& root) {
+    Forest& forest = *must(kernel.kernel().forks().forest_of(root));
+    return find_in_tree(forest, entry(root, "").node, ".agentfs-merge").has_value();
   }
 
   TestKernel kernel;
@@ -153,6 +175,125 @@ TEST_CASE("what is made in a directory that a merge has just removed keeps it, a
   CHECK(last.contains("\"/workspaces/site/drawer\""));
   m.kernel.merging = {};
   must(m.merge(kSite, "try-2"));
+}
+
+TEST_CASE("a merge whose record has no room on the disk is refused, and nothing is changed") {
+  Merging m;
+  m.append(kTry, "2\n");
+  // Stands for ENOSPC there.
+  const std::string record = m.kernel.state() + "/merge-bases/workspaces/1.3.1";
+  for (const char* beside : {".prepared", ".agentfs-new"}) {
+    must(file::make_directories(record + beside));
+  }
+  const auto refused = m.merge(kSite, "try-1");
+  REQUIRE_FALSE(refused);
+  CHECK_THAT(refused.error().message, Catch::Matchers::has("merge-bases/workspaces/1.3.1"));
+  CHECK(m.text(kSite) == "1\n");
+  CHECK_FALSE(m.has_staging(kSite));
+  CHECK_FALSE(m.kernel.kernel().merges().is_half_done(kSite));
+  m.append(kTry, "3\n");
+  must(m.merge(kSite, "try-1"));
+  CHECK(m.text(kSite) == "1\n2\n3\n");
+}
+
+TEST_CASE("what takes a whole tree ends a merge first that was made and could not be told") {
+  Merging m;
+  Kernel& kernel = m.kernel.kernel();
+  const Caller caller = m.kernel.person();
+  must(kernel.forks().checkpoint(caller, kSite, "before"));
+  m.append(kTry, "2\n");
+  m.merge_untold(kSite, "try-1");
+  CHECK(m.text(kSite) == "1\n2\n");
+  CHECK(m.rows("tree.merge") == 0);
+
+  SECTION("a checkpoint") {
+    must(kernel.forks().checkpoint(caller, kSite, "c"));
+    Forest& forest = *must(kernel.forks().forest_of(kSite));
+    const TreeNodeRef kept = must(kernel.forks().checkpoint_root(kSite, "c"));
+    CHECK_FALSE(find_in_tree(forest, kept, ".agentfs-merge"));
+    CHECK(m.kernel.lines().back().contains("tree.checkpoint"));
+  }
+  SECTION("a fork") {
+    must(kernel.forks().fork(caller, kSite, "try-2", std::nullopt));
+    CHECK_FALSE(m.has_staging("/workspaces/try-2"));
+    CHECK(m.kernel.lines().back().contains("tree.fork"));
+  }
+  SECTION("a merge of the same fork, which has gone on") {
+    m.append(kTry, "3\n");
+    must(m.merge(kSite, "try-1"));
+    CHECK(m.text(kSite) == "1\n2\n3\n");
+  }
+  SECTION("a merge into the fork") {
+    must(m.merge(kTry, "site"));
+    CHECK(m.text(kTry) == "1\n2\n");
+  }
+  SECTION("a rollback to before it, after which the fork's work is still to be merged") {
+    must(kernel.forks().rollback(caller, kSite, "before"));
+    CHECK(m.text(kSite) == "1\n");
+    m.kernel.finish_work();
+    must(m.kernel.stop_and_start());
+    CHECK(must(m.merge(kSite, "try-1")).contains(": 1 change,"));
+    CHECK(m.text(kSite) == "1\n2\n");
+  }
+  CHECK(m.rows("tree.merge") >= 1);
+  CHECK_FALSE(m.has_staging(kSite));
+  m.kernel.finish_work();
+}
+
+TEST_CASE("a merge that cannot be ended yet is told, and keeps what takes the whole tree waiting") {
+  Merging m;
+  m.append(kTry, "2\n");
+  m.refuse_rows(1000);
+  const auto made = m.merge(kSite, "try-1");
+  REQUIRE_FALSE(made);
+  CHECK_THAT(made.error().message,
+             Catch::Matchers::has("/workspaces/site: has what /workspaces/try-1 has, but"));
+  const auto kept = m.kernel.kernel().forks().checkpoint(m.kernel.person(), kSite, "c");
+  REQUIRE_FALSE(kept);
+  CHECK(kept.error().code == EBUSY);
+  CHECK_THAT(kept.error().message, Catch::Matchers::has("the last merge into it is half done"));
+  const auto held = m.kernel.kernel().merges().hold(kSite);  // for a rename
+  REQUIRE_FALSE(held);
+  CHECK_THAT(held.error().message, Catch::Matchers::has("the last merge into it is half done"));
+  m.refuse_rows(0);
+  must(m.kernel.kernel().forks().checkpoint(m.kernel.person(), kSite, "c"));
+  CHECK(m.rows("tree.merge") == 1);
+}
+
+TEST_CASE("a merge that was taken back before the start that ends it has not been merged") {
+  Merging m;
+  Kernel& kernel = m.kernel.kernel();
+  must(kernel.forks().checkpoint(m.kernel.person(), kSite, "before"));
+  m.append(kTry, "2\n");
+  m.merge_untold(kSite, "try-1");
+  const std::string order = m.kernel.state() + "/merges/" + text::hex(kSite);
+  const std::string text = must(file::read(order));
+  must(kernel.forks().rollback(m.kernel.person(), kSite, "before"));
+  m.kernel.finish_work();
+  m.kernel.stop();
+  // As an earlier build has left it, which ended none before a rollback.
+  const std::string records = m.kernel.state() + "/merge-bases/workspaces/";
+  REQUIRE(file::exists(records + "1.3.1"));
+  must(file::remove(records + "1.3.1"));
+  must(file::replace(order, text));
+  must(m.kernel.start());
+  CHECK(must(m.merge(kSite, "try-1")).contains(": 1 change,"));
+  CHECK(m.text(kSite) == "1\n2\n");
+  m.kernel.finish_work();
+}
+
+TEST_CASE("a merge into a fork that was discarded is none into another one of its name") {
+  Merging m;
+  Forks forks = m.kernel.kernel().forks();
+  const Caller caller = m.kernel.person();
+  m.append(kSite, "2\n");
+  m.merge_untold(kTry, "site");
+  must(forks.discard(caller, kSite, "try-1"));
+  must(forks.fork(caller, kSite, "try-1", std::nullopt));
+  must(forks.checkpoint(caller, kTry, "c"));
+  CHECK(m.rows("tree.merge") == 0);
+  must(m.merge(kTry, "site"));
+  m.kernel.finish_work();
 }
 
 }  // namespace agentfs::test
