@@ -33,15 +33,24 @@ Result<Record> Kernel::commit(const Caller& caller, std::string kind, json::Valu
       return fail(EDQUOT, "{}", spent.sentence);
     }
   }
-  ProcessId subject;
-  Record record = TRY(state_->commit(author(caller), std::move(kind), std::move(data), subject));
-  state_->after_commit(record, subject);
-  return record;
+  std::vector<State::Committed> told;
+  const Status committed = state_->commit(author(caller), std::move(kind), std::move(data), told);
+  for (const auto& [record, subject] : told) state_->after_commit(record, subject);
+  TRY(committed);
+  return std::move(told.back().record);
 }
 
-Result<Record> Kernel::State::commit(const Author& author, std::string kind, json::Value data,
-                                     ProcessId& subject) {
+Status Kernel::State::commit(const Author& author, std::string kind, json::Value data,
+                             std::vector<Committed>& told) {
   Lock committing_lock(commit_mutex);
+  const Status paid = pay(told);
+  if (!paid && owes_tree(kind, data)) return paid;
+  told.push_back(TRY(append(author, std::move(kind), std::move(data))));
+  return ok();
+}
+
+Result<Kernel::State::Committed> Kernel::State::append(const Author& author, std::string kind,
+                                                       json::Value data) {
   {
     Lock lock(mutex);
     if (stopping) return fail(ESRCH, "kernel: has been stopped");
@@ -50,6 +59,7 @@ Result<Record> Kernel::State::commit(const Author& author, std::string kind, jso
   std::string line;
   Record record = TRY(parts.journal->append(std::move(kind), author, std::move(data), &line));
   std::size_t dirty = 0;
+  ProcessId subject;
   {
     Lock lock(mutex);
     subject = fold.apply(record);
@@ -62,7 +72,7 @@ Result<Record> Kernel::State::commit(const Author& author, std::string kind, jso
     events.add(subject, std::move(line));
   }
   schedule_store(dirty);
-  return record;
+  return Committed{std::move(record), subject};
 }
 
 void Kernel::State::after_commit(const Record& record, ProcessId subject) {

@@ -123,9 +123,30 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   void run_checkpoints(const std::string& workspace) EXCLUDES(mutex);
 
   // --- committing (kernel_commit.cpp)
-  Result<Record> commit(const Author& author, std::string kind, json::Value data,
-                        ProcessId& subject) EXCLUDES(mutex);
+  struct Committed {
+    Record record;
+    ProcessId subject;
+  };
+  // What was owed and is told by it comes first in `told`.
+  Status commit(const Author& author, std::string kind, json::Value data,
+                std::vector<Committed>& told) EXCLUDES(mutex);
+  Result<Committed> append(const Author& author, std::string kind, json::Value data)
+      REQUIRES(commit_mutex) EXCLUDES(mutex);
   void after_commit(const Record& record, ProcessId subject);
+
+  // --- what was done, cannot be undone and could not be told (kernel_owing.cpp): the next row of
+  // anything is told behind it, if the journal takes it by then, and of the same whole tree there
+  // is none before. Meanwhile it is tried again every few seconds. In memory only.
+  struct Owed {
+    Author author;
+    std::string kind;
+    json::Value data;
+  };
+  std::vector<Owed> owed GUARDED_BY(commit_mutex);
+  void owe(Owed row) EXCLUDES(commit_mutex);
+  Status pay(std::vector<Committed>& told) REQUIRES(commit_mutex) EXCLUDES(mutex);
+  bool owes_tree(std::string_view kind, const json::Value& data) const REQUIRES(commit_mutex);
+  void pay_later();
   void notify_userland(const Record& record, ProcessId subject);
   void enforce_budget(ProcessId pid);
   // The process or ancestor that has spent a budget, and which; 0 for none.

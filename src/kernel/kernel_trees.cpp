@@ -226,7 +226,14 @@ Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
   if (json::Value own = own_past(*this, caller, change); !own.is_null())
     data.set("own", std::move(own));
   if (temporaries().lies_ready(change.path)) data.set("temporary", true);
-  TRY(commit(caller, fmt::format("{}{}", kind::kTreePrefix, change.operation), std::move(data)));
+  const std::string kind = fmt::format("{}{}", kind::kTreePrefix, change.operation);
+  // The trees have changed places, and nothing changes them back.
+  const bool is_owed = change.operation == "rollback";
+  json::Value row = is_owed ? data : json::Value();
+  if (const auto told = commit(caller, kind, std::move(data)); !told) {
+    if (is_owed) state_->owe({author(caller), kind, std::move(row)});
+    return std::unexpected(told.error());
+  }
   if (change.operation == "rename") commit_of_renamed(*this, change);
   return ok();
 }

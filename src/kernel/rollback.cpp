@@ -145,6 +145,54 @@ Status check_not_packed(Forest& forest, const std::string& root) {
               root, *process);
 }
 
+std::unexpected<Error> not_told(const std::string& root, const std::string& name,
+                                const std::string& undo, const Error& why, bool is_noted) {
+  return fail(why.code,
+              "{}: is as it was at {}, but its journal could not be told of that ({}); it is told "
+              "before whatever is done with the whole tree next, by this daemon{}; `rollback {}` "
+              "undoes it",
+              root, text::shown(name), why.message,
+              is_noted ? " or the next start" : " alone, since it could not be noted for a start",
+              undo);
+}
+
+Result<std::string> go_back(Kernel& kernel, const Caller& caller, const std::string& root,
+                            const SnapshotInfo& target) {
+  const Forks forks = kernel.forks();
+  Forest& forest = *TRY(forks.forest_of(root));
+  const std::string& name = target.label;
+  const std::string undo = free_label(forks.checkpoints(root), forks.descendants(root));
+  TreeChange row{.operation = "rollback", .path = root};
+  row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
+  StoredOrder order = begin_tree_order(kernel, caller, row);
+  TRY(kernel.imports().keep_base(root, undo));
+  TRY(kernel.imports().go_back_to(root, name, undo));
+  SnapshotId before;
+  Status told = ok();
+  // What the state before had is listed when it is over, since until then names may be made.
+  const auto replace = [&](Names& gone) -> Status {
+    before = TRY(forest.rollback(paths::name_of(root), target.id, undo));
+    gone = forks.names_of(root, before);
+    row.details.emplace_back("tops", forks.tops_of(root, gone));
+    return ok();
+  };
+  const auto tell = [&]() -> Status {
+    told = kernel.record_change(caller, row);
+    return ok();
+  };
+  auto ended = MergeBases(kernel).forget_with(root, {undo, target.id}, [&] {
+    return kernel.between_commits(
+        root, [&] { return kernel.paths().replace_tree(root, {replace, tell}); });
+  });
+  kernel.imports().end_half_done(root);
+  if (!told) order.leave();
+  if (!ended) return std::unexpected(std::move(ended).error());
+  announce(kernel, root, before);
+  if (!told) return not_told(root, name, undo, told.error(), order.is_noted());
+  return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n{}", root, name, undo,
+                     note_of_ended(*ended));
+}
+
 }  // namespace
 
 bool is_undo(std::string_view label) {
@@ -228,41 +276,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   TRY(may_name(kernel_, caller, root, target.id));
   TRY(check_own(caller, root, target.id, "changed by this rollback"));
   TRY(check_not_packed(forest, root));
-  const std::string undo = free_label(checkpoints(root), descendants(root));
-  TreeChange row{.operation = "rollback", .path = root};
-  row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
-  StoredOrder order = begin_tree_order(kernel_, caller, row);
-  TRY(kernel_.imports().keep_base(root, undo));
-  TRY(kernel_.imports().go_back_to(root, name, undo));
-  SnapshotId before;
-  Status told = ok();
-  // What the state before had is listed when it is over, since until then names may be made.
-  const auto replace = [&](Names& gone) -> Status {
-    before = TRY(forest.rollback(paths::name_of(root), target.id, undo));
-    gone = names_of(root, before);
-    row.details.emplace_back("tops", tops_of(root, gone));
-    return ok();
-  };
-  const auto tell = [&]() -> Status {
-    told = kernel_.record_change(caller, row);
-    return ok();
-  };
-  auto ended = MergeBases(kernel_).forget_with(root, {undo, target.id}, [&] {
-    return kernel_.between_commits(
-        root, [&] { return kernel_.paths().replace_tree(root, {replace, tell}); });
-  });
-  kernel_.imports().end_half_done(root);
-  if (!ended) return std::unexpected(std::move(ended).error());
-  announce(kernel_, root, before);
-  if (!told) {
-    order.leave();
-    return fail(told.error().code,
-                "{}: is as it was at {}, but its journal could not be told of that ({}); the next "
-                "start tells it, and `rollback {}` undoes it",
-                root, name, told.error().message, undo);
-  }
-  return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n{}", root, name, undo,
-                     note_of_ended(*ended));
+  return go_back(kernel_, caller, root, target);
 }
 
 }  // namespace agentfs

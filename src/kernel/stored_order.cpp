@@ -55,7 +55,7 @@ void StoredOrder::add(std::string_view text) {
 }
 
 StoredOrder::~StoredOrder() {
-  if (file_.empty() || ::unlink(file_.c_str()) == 0) return;
+  if (file_.empty() || is_left_ || ::unlink(file_.c_str()) == 0) return;
   log::error("{}: {}; the next start ends what is done already", file_, std::strerror(errno));
 }
 

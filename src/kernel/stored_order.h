@@ -23,20 +23,23 @@ class StoredOrder {
   StoredOrder(StoredOrder&& other) noexcept
       : file_(std::exchange(other.file_, {})),
         end_(std::move(other.end_)),
-        is_full_(other.is_full_) {}
+        is_full_(other.is_full_),
+        is_left_(other.is_left_) {}
   StoredOrder& operator=(StoredOrder&&) = delete;
   ~StoredOrder();
   // Adds to the text, quickly as note(). Where the disk takes no more, this may have its
   // beginning, and nothing comes after it.
   void add(std::string_view text);
   // What it tells of is done, and could not be told: it stays for the next start.
-  void leave() { file_.clear(); }
+  void leave() { is_left_ = true; }
+  bool is_noted() const { return !file_.empty(); }  // else there is none
 
  private:
   explicit StoredOrder(std::string file) : file_(std::move(file)) {}
   std::string file_{};
   UniqueFd end_{};  // where add() writes
   bool is_full_ = false;
+  bool is_left_ = false;
 };
 
 // Those that a crash left.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/tree_order.h"
 
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
 #include "base/log.h"
 #include "kernel/forks.h"
 #include "kernel/imports.h"
@@ -96,11 +100,19 @@ Status end_order(Kernel& kernel, std::string_view text) {
   return order.row.operation == "rollback" ? drop_checkpoint(kernel, order) : ok();
 }
 
+// Which of its daemon's it is.
+std::uint64_t number_of(const Result<std::string>& text) {
+  const auto value = text ? json::parse(*text) : std::unexpected(text.error());
+  return value ? static_cast<std::uint64_t>((*value)["number"].number()) : 0;
+}
+
 }  // namespace
 
 StoredOrder begin_tree_order(const Kernel& kernel, const Caller& caller, const TreeChange& row) {
   json::Value value;
+  static std::atomic<std::uint64_t> orders = 0;
   value.set("operation", row.operation).set("head", kernel.journal().head().sequence.value);
+  value.set("number", ++orders);
   json::set_bytes(value, "path", row.path);
   json::set_bytes(value, "other", row.other);
   json::Value details;
@@ -115,10 +127,15 @@ StoredOrder begin_tree_order(const Kernel& kernel, const Caller& caller, const T
 }
 
 void end_tree_orders(Kernel& kernel) {
-  end_orders(directory_of(kernel), [&](const Result<std::string>& text) {
+  std::vector<Result<std::string>> orders;
+  each_order(directory_of(kernel), [&](const auto& text) { orders.push_back(text); });
+  // As they were given: of one tree there may be several.
+  std::ranges::sort(orders, {}, number_of);
+  for (const Result<std::string>& text : orders) {
     const Status ended = text ? end_order(kernel, *text) : std::unexpected(text.error());
     if (!ended) log::warning("what was done with a tree is not told: {}", ended.error().message);
-  });
+  }
+  end_orders(directory_of(kernel), [](const auto&) {});
 }
 
 }  // namespace agentfs

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Checkpoints on their way to git: what is committed of which, once, and after a restart.
+#include <fcntl.h>
+
+#include <filesystem>
+
 #include "base/file.h"
 #include "catch.h"
 #include "kernel/fold.h"
 #include "kernel/forks.h"
 #include "kernel/kinds.h"
+#include "kernel/tree_path.h"
 #include "support/must.h"
 #include "support/test_kernel.h"
 
@@ -194,28 +199,134 @@ TEST_CASE("a rollback leaves known the commits that were told before the checkpo
   t.finish_work();
 }
 
+namespace {
+
+// Rolled back to "one", where "a" was "1", which the journal refuses to be told.
+struct Untold : Space {
+  Untold() {
+    write("site/a", "1");
+    checkpoint("one");
+    commits(1);
+    put("2");
+  }
+  // In place, as a program does it.
+  void put(std::string_view text) {
+    {
+      const auto file = open(O_WRONLY);
+      const Writing writing = must(forest().begin_write(*file));
+      must(file::write_all(file->descriptor(), text));
+    }
+    must(kernel().record_change(person(), {.operation = "write", .path = "/workspaces/site/a"}));
+  }
+  std::string text() { return must(file::read(open(O_RDONLY)->descriptor())); }
+  std::string roll_back(const std::string& name) {
+    const auto refused = kernel().forks().rollback(person(), "/workspaces/site", name);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ENOSPC);
+    return refused.error().message;
+  }
+  void refuse_rows(std::size_t times) { log_faults->fail_call(LogCall::append, ENOSPC, 1, times); }
+  // Of all rollbacks, what each is undone by.
+  std::vector<std::string> told_rollbacks() const {
+    std::vector<std::string> undone_by;
+    for (const std::string& line : lines()) {
+      if (!line.contains("tree.rollback")) continue;
+      undone_by.emplace_back(must(json::parse(line))["data"]["undo"].text());
+    }
+    return undone_by;
+  }
+
+ private:
+  Forest& forest() { return *must(kernel().forks().forest_of("/workspaces/site")); }
+  std::unique_ptr<TreeFile> open(int flags) {
+    const TreeNodeRef top = must(forest().tree("site")).node;
+    return must(forest().open(*must(find_in_tree(forest(), top, "a")).node, flags, {}));
+  }
+};
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
 TEST_CASE("a rollback that the journal could not be told of is told by the next start") {
-  Space t;
-  t.write("site/a", "1");
-  t.checkpoint("one");
-  t.commits(1);
-  t.write("site/a", "2");
-  t.log_faults->fail_call(LogCall::append, ENOSPC);
-  const auto refused = t.kernel().forks().rollback(t.person(), "/workspaces/site", "one");
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().code == ENOSPC);
-  CHECK_THAT(refused.error().message, Catch::Matchers::has("the next start tells it"));
+  Untold t;
+  t.refuse_rows(1000);
+  const std::string sentence = t.roll_back("one");
+  CHECK_THAT(sentence, Catch::Matchers::has("by this daemon or the next start"));
   CHECK(t.kernel().forks().find("/workspaces/site", "undo-1")->was_replaced);
-  const auto rows = [&] {
-    return std::ranges::count_if(t.lines(), [](const std::string& line) {
-      return line.contains("tree.rollback") && line.contains("undo-1");
-    });
-  };
-  CHECK(rows() == 0);
+  CHECK(t.told_rollbacks().empty());
   t.finish_work();  // watchers are told of it all the same
-  must(t.stop_and_start());
-  CHECK(rows() == 1);
+  t.stop();
+  t.refuse_rows(0);
+  must(t.start());
+  CHECK(t.told_rollbacks() == Names{"undo-1"});
   must(t.kernel().forks().rollback(t.person(), "/workspaces/site", "undo-1"));
+  t.finish_work();
+}
+
+TEST_CASE("rollbacks that the journal could not be told of are told in their order") {
+  Untold t;
+  t.refuse_rows(1000);
+  t.roll_back("one");
+  SECTION("before the next that it takes, and not again by a start") {
+    t.refuse_rows(0);
+    must(t.kernel().forks().rollback(t.person(), "/workspaces/site", "undo-1"));
+    CHECK(t.told_rollbacks() == Names{"undo-1", "undo-2"});
+    t.finish_work();
+    must(t.stop_and_start());
+  }
+  SECTION("by the start, where it took none") {
+    const std::string sentence = t.roll_back("undo-1");
+    CHECK_THAT(sentence, Catch::Matchers::has("is to be told before anything else of it"));
+    t.finish_work();
+    t.stop();
+    t.refuse_rows(0);
+    must(t.start());
+  }
+  CHECK(t.told_rollbacks() == Names{"undo-1", "undo-2"});
+  CHECK(t.text() == "2");
+  t.finish_work();
+}
+
+TEST_CASE("what is kept after a rollback that was not told is committed as it was kept") {
+  Untold t;
+  t.refuse_rows(1000);
+  t.roll_back("one");
+  const auto kept = t.kernel().forks().checkpoint(t.person(), "/workspaces/site", "two");
+  REQUIRE_FALSE(kept);
+  CHECK_THAT(kept.error().message,
+             Catch::Matchers::has("is to be told before anything else of it"));
+  CHECK_FALSE(t.kernel().forks().find("/workspaces/site", "two"));
+  t.refuse_rows(0);
+  t.checkpoint("two");
+  CHECK(t.told_rollbacks() == Names{"undo-1"});
+  t.commits(2);
+  CHECK(t.seen == Names{"1", "1"});
+  t.finish_work();
+}
+
+TEST_CASE("what is done in other trees does not wait for a rollback to be told, and tells it") {
+  Untold t;
+  t.refuse_rows(2);
+  t.roll_back("one");
+  must(file::make_directories(t.host("other")));
+  t.write("other/a", "1");  // the second refusal was of the rollback before it
+  CHECK(t.told_rollbacks().empty());
+  t.write("other/a", "2");
+  CHECK(t.told_rollbacks() == Names{"undo-1"});
+  t.finish_work();
+}
+
+TEST_CASE("a rollback that could not be noted is told by the daemon that made it") {
+  Untold t;
+  std::filesystem::remove(t.state() + "/tree-orders");
+  must(file::replace(t.state() + "/tree-orders", "no directory"));
+  t.refuse_rows(1000);
+  const std::string sentence = t.roll_back("one");
+  CHECK_THAT(sentence, Catch::Matchers::has("by this daemon alone"));
+  t.refuse_rows(0);
+  t.put("3");
+  CHECK(t.told_rollbacks() == Names{"undo-1"});
   t.finish_work();
 }
 
