@@ -23,7 +23,8 @@ Result<PreparedFile> PreparedFile::begin(const std::string& path, std::size_t by
   prepared.file_ =
       UniqueFd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!prepared.file_) return fail_errno(temporary);
-  TRY(file::write_all(prepared.file_.get(), std::string(bytes, '\n')));
+  const Status written = file::write_all(prepared.file_.get(), std::string(bytes, '\n'));
+  if (!written) return fail(written.error().code, "{}: {}", temporary, written.error().message);
   return prepared;
 }
 

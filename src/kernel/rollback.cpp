@@ -145,6 +145,16 @@ Status check_not_packed(Forest& forest, const std::string& root) {
               root, *process);
 }
 
+std::unexpected<Error> not_made(const std::string& root, const std::string& name,
+                                const Error& why) {
+  if (why.code != ENOSPC && why.code != EDQUOT) return std::unexpected(why);
+  return fail(why.code,
+              "{}: is not taken back to {}, for which the disk of the state has no room ({}); the "
+              "same again would do when removed files or `discard` of checkpoints and forks have "
+              "made some",
+              root, text::shown(name), why.message);
+}
+
 std::unexpected<Error> not_told(const std::string& root, const std::string& name,
                                 const std::string& undo, const Error& why, bool is_noted) {
   return fail(why.code,
@@ -156,6 +166,7 @@ std::unexpected<Error> not_told(const std::string& root, const std::string& name
               undo);
 }
 
+// All of it that may be refused comes before the trees change places.
 Result<std::string> go_back(Kernel& kernel, const Caller& caller, const std::string& root,
                             const SnapshotInfo& target) {
   const Forks forks = kernel.forks();
@@ -165,14 +176,15 @@ Result<std::string> go_back(Kernel& kernel, const Caller& caller, const std::str
   TreeChange row{.operation = "rollback", .path = root};
   row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
   StoredOrder order = begin_tree_order(kernel, caller, row);
-  TRY(kernel.imports().keep_base(root, undo));
-  TRY(kernel.imports().go_back_to(root, name, undo));
-  SnapshotId before;
+  Status is_ready = kernel.imports().keep_base(root, undo);
+  if (is_ready) is_ready = kernel.imports().go_back_to(root, name, undo);
+  if (!is_ready) return not_made(root, name, is_ready.error());
+  std::optional<SnapshotId> before;
   Status told = ok();
   // What the state before had is listed when it is over, since until then names may be made.
   const auto replace = [&](Names& gone) -> Status {
     before = TRY(forest.rollback(paths::name_of(root), target.id, undo));
-    gone = forks.names_of(root, before);
+    gone = forks.names_of(root, *before);
     row.details.emplace_back("tops", forks.tops_of(root, gone));
     return ok();
   };
@@ -186,8 +198,9 @@ Result<std::string> go_back(Kernel& kernel, const Caller& caller, const std::str
   });
   kernel.imports().end_half_done(root);
   if (!told) order.leave();
+  if (!ended && !before) return not_made(root, name, ended.error());
   if (!ended) return std::unexpected(std::move(ended).error());
-  announce(kernel, root, before);
+  announce(kernel, root, *before);
   if (!told) return not_told(root, name, undo, told.error(), order.is_noted());
   return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n{}", root, name, undo,
                      note_of_ended(*ended));

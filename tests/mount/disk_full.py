@@ -622,6 +622,9 @@ def a_refused_rollback_leaves_no_state_of_it():
             break
         except OSError as error:
             expect_eq(error.errno, errno.ENOSPC, "errno of a rollback on a full disk")
+        sentence = mount.last_error()
+        for piece in ("/workspaces/w: is not taken back to one", "`discard` of checkpoints and forks"):
+            expect_has(sentence, piece, "a refused rollback")
         refused += 1
         expect_eq(states(), before, f"the states after {refused} refused rollbacks")
         expect_eq(read(top / "file"), "two\n")
