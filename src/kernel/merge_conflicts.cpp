@@ -244,7 +244,7 @@ void Merges::load_conflicts() {
   for (const HostEntry& entry : *entries) {
     const std::string file = fmt::format("{}/{}", directory, entry.name);
     if (is_settled_file(entry.name)) {
-      if (agentfs::is_of_gone(kernel_, entry.name)) ::unlink(file.c_str());
+      if (is_of_gone(kernel_, entry.name)) ::unlink(file.c_str());
       continue;
     }
     const Status loaded =

@@ -73,7 +73,7 @@ Status Merges::end_before(const std::string& root) {
 }
 
 // Its tree was discarded since; another one may have the name.
-bool Merges::is_of_gone(const Order& order, Forest& forest) const {
+bool Merges::was_discarded(const Order& order, Forest& forest) const {
   const auto tree = forest.tree(paths::name_of(order.root));
   if (!tree) return tree.error().code == ENOENT;
   const auto info = kernel_.forks().info_of(order.root);
@@ -83,7 +83,7 @@ bool Merges::is_of_gone(const Order& order, Forest& forest) const {
 Status Merges::settle_one(const std::string& file) {
   Order order = TRY(Order::parse(TRY(file::read(file))));
   Forest& forest = *TRY(kernel_.forks().forest_of(order.root));
-  if (is_of_gone(order, forest)) return file::remove(file);
+  if (was_discarded(order, forest)) return file::remove(file);
   const TreeSide ours = TRY(live_side(forest, order.root));
   // One that could not be put back when it failed has writers, who have their files again.
   if (!order.done) TRY(put_back(ours, order));

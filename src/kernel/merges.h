@@ -170,7 +170,7 @@ class Merges {
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status make_ready(Order& order);
   Status set_base(Order& order);
-  bool is_of_gone(const Order& order, Forest& forest) const;
+  bool was_discarded(const Order& order, Forest& forest) const;
   Status tell(const Caller& caller, const Order& order);
   void show(const TreeSide& ours, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, Order& order);
